@@ -6,10 +6,10 @@ use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
 use timely::dataflow::channels::pact::Pipeline;
 
-use crate::batches::{ValBatcher, ValSpine};
+use crate::batches::ValSpine;
 use crate::definitions::AudienceId;
 use crate::model::{Derived, Desired, ProfileId, Text, Tick};
-use crate::operators::{AtOnce, rows};
+use crate::operators::{AtOnce, arrange, rows};
 use crate::traits::DerivedTrace;
 
 /// Members by audience.
@@ -31,8 +31,9 @@ pub fn memberships<'scope>(
 /// The members of each audience. Each worker arranges those of its own profiles, so that it can tell all about them.
 pub fn members<'scope>(
     memberships: VecCollection<'scope, Tick, (AudienceId, ProfileId), i64>,
+    at_once: AtOnce,
 ) -> Arranged<'scope, MembersTrace> {
-    arrange_core(memberships.inner, Pipeline, "Members by audience", ValBatcher::new)
+    arrange(memberships, Pipeline, "Members by audience", at_once)
 }
 
 /// The size of each audience, in the differences: the arrangement is the count. Each worker has its own share.

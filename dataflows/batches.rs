@@ -75,8 +75,12 @@ where
     T: Timestamp + Lattice,
     R: ExchangeData + Semigroup,
 {
-    let exchange = Exchange::new(|((key, _), _, _): &((K, V), T, R)| key.hashed().into());
-    arrange_core(rows.inner, exchange, name, ValBatcher::new)
+    arrange_core(rows.inner, Exchange::new(by_key), name, ValBatcher::new)
+}
+
+/// The route by which rows go to the worker of their key.
+pub fn by_key<K: Hashable, V, T, R>(((key, _), _, _): &((K, V), T, R)) -> u64 {
+    key.hashed().into()
 }
 
 /// Updates of some time, sorted. A batch's type says how it is merged, so this is one of its own; in all else it is differential's.
@@ -253,6 +257,13 @@ impl<U: Update<Diff: Ord>> ValMerger<U> {
 pub struct ValBuilder<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static>(
     VecOrdValBuilder<K, V, T, R>,
 );
+
+impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> ValBuilder<K, V, T, R> {
+    /// With room for so many values, so that they are not copied to where there is more of it, again and again.
+    pub fn with_room(values: usize) -> Self {
+        ValBuilder(VecOrdValBuilder::with_capacity(0, values, 0))
+    }
+}
 
 impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Default for ValBuilder<K, V, T, R> {
     fn default() -> Self {

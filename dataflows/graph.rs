@@ -109,7 +109,7 @@ pub fn build(
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
         let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
         let memberships = audiences::memberships(&derived, at_once.clone());
-        let members = audiences::members(memberships.clone());
+        let members = audiences::members(memberships.clone(), at_once.clone());
         let sizes = audiences::sizes(memberships.clone());
 
         arrangements.watch(&moves);

@@ -1,5 +1,6 @@
 //! The few operators that differential lacks.
 
+mod arrange;
 mod at_once;
 mod deliver;
 mod fold;
@@ -11,6 +12,7 @@ mod reduce_changes;
 mod rekey;
 mod release;
 mod rows;
+mod runs;
 mod side;
 mod split;
 mod states;
@@ -18,6 +20,7 @@ mod timers;
 pub(crate) mod visits;
 mod waiting;
 
+pub use arrange::arrange;
 pub use at_once::AtOnce;
 pub use deliver::{ChangeReceiver, HandedOver, deliver};
 pub use fold::{Fact, FoldSlot, fold};

@@ -5,12 +5,13 @@
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::{AsCollection, VecCollection};
+use timely::dataflow::channels::pact::Exchange;
 
 use crate::arrangements::Arrangements;
-use crate::batches::{ValSpine, arrange_by_key};
+use crate::batches::{ValSpine, by_key};
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
-use crate::operators::{AtOnce, Split, rekey};
+use crate::operators::{AtOnce, Split, arrange, rekey};
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;
@@ -34,8 +35,8 @@ pub fn gather<'scope>(
             to_movable.give(((holder.id, part), tick, weight));
         }
     });
-    let by_identifier = arrange_by_key(movable.as_collection(), "Parts by identifier");
+    let by_identifier = arrange(movable.as_collection(), Exchange::new(by_key), "Parts by identifier", at_once.clone());
     arrangements.watch(&by_identifier);
-    let moved = rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id));
-    arrange_by_key(moved.concat(exclusive.as_collection()), "Parts by profile")
+    let moved = rekey(by_identifier, moves, "Parts to their profiles", at_once.clone(), |id| ProfileId::of_root(*id));
+    arrange(moved.concat(exclusive.as_collection()), Exchange::new(by_key), "Parts by profile", at_once)
 }

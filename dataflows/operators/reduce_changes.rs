@@ -19,20 +19,21 @@ use std::ops::Range;
 use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::logging::DifferentialEventBuilder;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::{Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::{Builder, Cursor, Description, Span};
 use differential_dataflow::{Data, ExchangeData};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
+use super::arrange::{bound, new_trace};
 use super::at_once::AtOnce;
 use super::past::{Past, Trace};
 use super::side::{Side, SideCursor, tick_of};
 use super::timers::{DueKey, KeyTimers, Timers};
 use super::waiting::hold;
-use crate::batches::{ValBuilder, ValSpine};
+use crate::batches::ValBuilder;
 use crate::model::Tick;
 
 /// Lets `logic` turn the changes of each key into changes of its output.
@@ -99,11 +100,7 @@ where
         arranged.stream.binary_frontier(corrections.stream, Pipeline, Pipeline, name, |_capability, operator| {
             let logger = scope.worker().logger_for::<DifferentialEventBuilder>("differential/arrange").map(Into::into);
             let activator = scope.activator_for(operator.address.clone());
-            let of_spine = Some(scope.activator_for(operator.address.clone()));
-            let mut spine = ValSpine::<K, W, Tick, i64>::new(operator.clone(), logger.clone(), of_spine);
-            let exertion = scope.worker().config().get::<ExertionLogic>("differential/default_exert_logic").cloned();
-            exertion.into_iter().for_each(|logic| spine.set_exert_logic(logic));
-            let (reader, mut writer) = TraceAgent::new(spine, operator, logger);
+            let (reader, mut writer) = new_trace(scope, operator, logger);
             trace = Some(reader);
             // For the earliest change or timer that waits; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
@@ -171,11 +168,6 @@ where
             }
         });
     Arranged { stream, trace: trace.expect("the operator is built at once") }
-}
-
-/// What is not before this tick; nothing at the end of time.
-fn bound(tick: Tick) -> Antichain<Tick> {
-    if tick == Tick::MAX { Antichain::new() } else { Antichain::from_elem(tick) }
 }
 
 /// Timers of one span. What waits is gone through again for each span, so there are as many as that; but no more than are sorted in a
@@ -335,7 +327,7 @@ mod tests {
     use timely::dataflow::operators::{Capture, Probe};
 
     use super::*;
-    use crate::batches::arrange_by_key;
+    use crate::batches::{ValSpine, arrange_by_key};
 
     type ReduceUpdates = Vec<((u64, u64), Tick, i64)>;
 

@@ -7,6 +7,7 @@
 //! more room than what is in it. So the map has a list for each span of some seconds, and one for each time only of the span at hand.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use differential_dataflow::consolidation::consolidate;
@@ -156,8 +157,9 @@ type SpanDue<D, R> = (Tick, Vec<((Tick, D), R)>);
 
 /// Updates that wait.
 struct ScheduledUpdates<D, R> {
-    /// Those of the span at hand, and of those before it.
-    now: BTreeMap<Tick, Vec<(D, R)>>,
+    /// Those of the span at hand, and of those before it: of each time a list, and more where there are very many. A list of a million is
+    /// not copied to where there is more room.
+    now: BTreeMap<(Tick, usize), Vec<(D, R)>>,
     /// What is left of a span that is to be at hand, in no order; and a time that is not later than any of these.
     coming: SpanDue<D, R>,
     /// The others, by span.
@@ -179,7 +181,7 @@ impl<D: Data, R: Semigroup> ScheduledUpdates<D, R> {
     fn put(&mut self, at: Tick, data: D, diff: R) {
         let span = at.as_ms() >> SPAN_BITS;
         if span < self.later_from {
-            put(self.now.entry(at).or_default(), data, diff);
+            put_in_short(&mut self.now, at, data, diff);
         } else {
             let (earliest, due) = self.later.entry(span).or_insert_with(|| (at, Vec::new()));
             *earliest = at.min(*earliest);
@@ -189,7 +191,7 @@ impl<D: Data, R: Semigroup> ScheduledUpdates<D, R> {
 
     /// Before this nothing is due; nothing where nothing waits.
     fn earliest(&self) -> Option<Tick> {
-        let at_hand = self.now.first_key_value().map(|(at, _)| *at);
+        let at_hand = self.now.first_key_value().map(|((at, _), _)| *at);
         let coming = (!self.coming.1.is_empty()).then_some(self.coming.0);
         let at_hand = at_hand.into_iter().chain(coming).min();
         at_hand.or_else(|| self.later.first_key_value().map(|(_, (earliest, _))| *earliest))
@@ -210,7 +212,7 @@ impl<D: Data, R: Semigroup> ScheduledUpdates<D, R> {
                 let stays = coming.len().saturating_sub(moves);
                 moves -= coming.len() - stays;
                 for ((at, data), diff) in coming.drain(stays..) {
-                    put_in_short(self.now.entry(at).or_default(), data, diff);
+                    put_in_short(&mut self.now, at, data, diff);
                 }
                 if stays > 0 {
                     return;
@@ -219,7 +221,7 @@ impl<D: Data, R: Semigroup> ScheduledUpdates<D, R> {
                 continue;
             }
             let Some(mut first) = self.now.first_entry() else { return };
-            let (at, due) = (*first.key(), first.get_mut());
+            let ((at, _), due) = (*first.key(), first.get_mut());
             let stays = due.len().saturating_sub(most);
             most -= due.len() - stays;
             due.drain(stays..).for_each(|(data, diff)| give(data, at, diff));
@@ -244,9 +246,15 @@ fn put<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
     due.push((data, diff));
 }
 
-/// The same, but a long list is left as it is: most of what meets in it has met in that of the span.
-fn put_in_short<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
-    if due.len() < CONSOLIDATE_MAX { put(due, data, diff) } else { due.push((data, diff)) }
+/// The same, but a long list is left as it is, and another one begun: most of what meets in it has met in that of the span.
+fn put_in_short<D: Ord, R: Semigroup>(now: &mut BTreeMap<(Tick, usize), Vec<(D, R)>>, at: Tick, data: D, diff: R) {
+    match now.entry((at, 0)) {
+        Entry::Occupied(due) if due.get().len() >= CONSOLIDATE_MAX => {}
+        due => return put(due.or_default(), data, diff),
+    }
+    let last = now.range((at, 0)..=(at, usize::MAX)).next_back();
+    let number = last.map_or(0, |((_, number), due)| number + usize::from(due.len() >= CONSOLIDATE_MAX));
+    put(now.entry((at, number)).or_default(), data, diff);
 }
 
 #[cfg(test)]
@@ -310,6 +318,20 @@ mod tests {
             assert!(!expected.is_empty());
             assert_eq!(found, expected, "by {step_ms} ms, {at_once} at once");
         }
+    }
+
+    #[test]
+    fn very_many_of_one_time_are_in_lists_that_are_not_long() {
+        const COUNT: usize = 3 * CONSOLIDATE_MAX + 7;
+        let mut waiting: ScheduledUpdates<usize, i64> = ScheduledUpdates::new();
+        (0..COUNT).for_each(|number| waiting.put(Tick::from_ms(5), number, 1));
+        let mut given = Vec::new();
+        while waiting.earliest().is_some() {
+            waiting.give(Tick::from_ms(6), 1_000, |number, _, _| given.push(number));
+            assert!(waiting.now.values().all(|due| due.len() <= CONSOLIDATE_MAX));
+        }
+        given.sort_unstable();
+        assert!(given.into_iter().eq(0..COUNT));
     }
 
     /// Much is due: at one time, or at many that pass at once. No step lets through more than it may, and time is never said to have gone

@@ -1,8 +1,8 @@
-//! How much of the past is looked at: counted in tests of this crate, and nowhere else.
+//! How much is looked at, of the past or of a tick: counted in tests of this crate, and nowhere else.
 
-pub use counter::count;
 #[cfg(test)]
 pub use counter::so_far;
+pub use counter::{count, count_rows};
 
 #[cfg(test)]
 mod counter {
@@ -14,7 +14,12 @@ mod counter {
 
     /// One more row is looked at.
     pub fn count() {
-        VISITS.with(|visits| visits.set(visits.get() + 1));
+        count_rows(1);
+    }
+
+    /// So many more.
+    pub fn count_rows(rows: usize) {
+        VISITS.with(|visits| visits.set(visits.get() + rows));
     }
 
     /// How many were on this thread.
@@ -28,4 +33,8 @@ mod counter {
     /// Nothing is counted.
     #[inline(always)]
     pub fn count() {}
+
+    /// Nor here.
+    #[inline(always)]
+    pub fn count_rows(_: usize) {}
 }

@@ -40,5 +40,5 @@ pub(super) fn told<'scope, R: Subscribe>(
     let layout = layout.clone();
     let route = move |change: &R::Change| R::host(change, &layout);
     let receive = move |tick, changes| (receiver.borrow_mut())(tick, R::into_any(changes));
-    Some(deliver(R::changes(collections), &name, route, Box::new(receive)))
+    Some(deliver(R::changes(collections), &name, collections.at_once.clone(), route, Box::new(receive)))
 }
