@@ -1,8 +1,11 @@
 //! How fast is `deltaic replay`, JSON parsing included, on a shop-shaped stream with three windowed audiences?
 //!
 //! ```text
-//! cargo bench --bench replay -- [--people N] [--events N] [--workers N] [--seed N]
+//! cargo bench --bench replay -- [--people N] [--events N] [--workers N] [--seed N] [--sequence 1]
 //! ```
+//!
+//! With `--sequence 1` there is an audience of a sequence of three steps over seven days beside them, with `--sequence 2` one of the same
+//! product in all steps.
 
 mod shop;
 
@@ -21,7 +24,19 @@ fn main() {
     let events = arguments.number("events", 1_000_000);
     let workers = arguments.number("workers", 1) as usize;
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let project = shop::project(folder.path());
+    let sequence = match arguments.number("sequence", 0) {
+        0 => None,
+        1 => Some(
+            "step('Product Viewed'), step('Product Added', within => '1 hour'), step('Order Completed', within => '30 min')",
+        ),
+        _ => Some(
+            "step('Product Viewed'), step('Product Added'), step('Product Viewed', within => '1 hour'), same => properties.product_id",
+        ),
+    };
+    let of_sequence = sequence.map_or_else(String::new, |steps| {
+        format!("\n[audiences.in_order]\nwhen = \"sequence({steps}, over => '7 days')\"\n")
+    });
+    let project = shop::load(folder.path(), &[shop::PROJECT, &of_sequence].concat());
 
     let path = folder.path().join("events.jsonl");
     let mut file = BufWriter::new(std::fs::File::create(&path).expect("a new file can be created"));

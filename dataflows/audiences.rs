@@ -59,6 +59,8 @@ pub fn desired<'scope>(
             };
             payload.identifiers.iter().map(row).collect()
         }
-        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) | Derived::Setting(_) => Vec::new(),
+        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) | Derived::Setting(_) | Derived::AtLimit(_) => {
+            Vec::new()
+        }
     })
 }

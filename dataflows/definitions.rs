@@ -4,13 +4,19 @@
 //! vectors of [`Definitions`]. References are acyclic, and [`Definitions::order`] lists them so that each comes after
 //! what it refers to.
 
+mod period;
+mod sequence;
+mod session;
+
 use std::fmt;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::calendar::{CALENDAR_SPREAD_MS, CalendarSpan, Zone};
+pub use self::period::{Period, Window};
+pub use self::sequence::{EventFilter, Sequence, SequenceEnd, SequenceRole, SequenceStep};
+pub use self::session::{RunTerm, RunningTerm, Session};
 use crate::expression::{ArrayElement, Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Number, PointInTime, ProfileId, Tick, Value, ValueType};
@@ -321,54 +327,27 @@ pub struct ArrayRows {
 }
 
 impl Measure {
+    /// All its expressions over an event.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression<EventTerm>> {
+        let of_sequence = self.shape.sequence().into_iter().flat_map(Sequence::expressions);
+        let conditions = self.with_values().filter_map(|measure| measure.condition.as_ref());
+        conditions.chain(self.with_values().filter_map(|measure| measure.shape.argument())).chain(of_sequence)
+    }
+
     /// The fields of the array whose elements count.
     pub fn array_fields(&self) -> impl Iterator<Item = FieldId> {
-        self.each.iter().flat_map(|rows| rows.columns.iter().chain([&rows.count]).copied())
+        let rows = self.with_values().filter_map(|measure| measure.each.as_ref());
+        rows.flat_map(|rows| rows.columns.iter().chain([&rows.count]).copied())
+    }
+
+    /// It, and the values of the session that it is of.
+    fn with_values(&self) -> impl Iterator<Item = &Measure> {
+        [self].into_iter().chain(self.shape.session().into_iter().flat_map(|session| &session.values))
     }
 
     /// Whether events stop counting at some time.
     pub fn lets_go(&self) -> bool {
         self.within.as_ref().is_some_and(Period::ends)
-    }
-}
-
-/// When an event counts, by its time (docs/concepts/windows.md).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Period {
-    /// While it is younger than the window is long.
-    Within(Window),
-    /// When a window of the one length lets go of it, or would not take it any more, and until one of the other length does; without that
-    /// one, for ever.
-    Aged {
-        /// The lesser age.
-        to: Window,
-        /// The greater age.
-        from: Option<Window>,
-    },
-    /// While its day, or week, … in the zone is the one of now. All ends of an identifier are the same time after the exact ones, less than
-    /// [`CALENDAR_SPREAD_MS`].
-    During(CalendarSpan, Zone),
-}
-
-impl Period {
-    /// Whether an event stops counting at some time.
-    pub fn ends(&self) -> bool {
-        match self {
-            Period::Within(_) | Period::During(..) => true,
-            Period::Aged { from, .. } => from.is_some(),
-        }
-    }
-
-    /// Events of times before this do not count at `now` any more; nothing where events count for ever.
-    pub fn begins(&self, now: Tick) -> Option<Tick> {
-        let window = match self {
-            Period::Within(window) => Some(window),
-            Period::Aged { from, .. } => from.as_ref(),
-            Period::During(span, zone) => {
-                return span.begins(zone, Tick::from_ms(now.as_ms().saturating_sub(CALENDAR_SPREAD_MS)));
-            }
-        };
-        window.map(|window| Tick::from_ms(now.as_ms().saturating_sub(window.length_ms)))
     }
 }
 
@@ -393,13 +372,17 @@ pub enum MeasureShape {
     Tally(Expression<EventTerm>),
     /// The values of the latest events, so many, by event time; at the same time, the larger value first. Numbers before all others.
     Recent(Expression<EventTerm>, u16),
+    /// What it is to a sequence, with its place in the order. The measure has a window then.
+    Sequence(Box<Sequence>),
+    /// What each of its sessions comes to.
+    Session(Box<Session>),
 }
 
 impl MeasureShape {
     /// The expression over an event whose values are kept, where there is one.
     pub fn argument(&self) -> Option<&Expression<EventTerm>> {
         match self {
-            MeasureShape::Count => None,
+            MeasureShape::Count | MeasureShape::Sequence(_) | MeasureShape::Session(_) => None,
             MeasureShape::Sum(argument)
             | MeasureShape::Least(argument)
             | MeasureShape::Greatest(argument)
@@ -410,25 +393,20 @@ impl MeasureShape {
             | MeasureShape::Recent(argument, _) => Some(argument),
         }
     }
-}
 
-/// A sliding window (docs/concepts/windows.md).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Window {
-    /// Its length, at least 1 ms.
-    pub length_ms: u64,
-    /// The end of an event's stay is rounded up to a multiple of this, at least 1 ms, shifted for each identifier.
-    pub grain_ms: u64,
-}
+    /// Whether what it says changes with the time, though nothing comes or goes.
+    pub fn is_timed(&self) -> bool {
+        matches!(self, MeasureShape::Sequence(_) | MeasureShape::Session(_))
+    }
 
-impl Window {
-    /// A window of this length with the grain of docs/concepts/windows.md.
-    pub fn new(length_ms: u64) -> Self {
-        const GRAINS_MS: [u64; 12] =
-            [1, 10, 100, 1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000];
-        let largest = length_ms / 1_000;
-        let grain_ms = GRAINS_MS.into_iter().rev().find(|grain| *grain <= largest).unwrap_or(1);
-        Window { length_ms, grain_ms }
+    /// The session whose values it keeps, where it keeps any.
+    pub fn session(&self) -> Option<&Session> {
+        if let MeasureShape::Session(session) = self { Some(session) } else { None }
+    }
+
+    /// The sequence that it looks for, where it looks for one.
+    pub fn sequence(&self) -> Option<&Sequence> {
+        if let MeasureShape::Sequence(sequence) = self { Some(sequence) } else { None }
     }
 }
 
@@ -468,6 +446,14 @@ pub enum PersonTerm {
     List(MeasureId, u16),
     /// The values of a measure of shape `Recent`, the latest first. Never missing.
     Recent(MeasureId),
+    /// Whether there is a match of the sequence of a measure, or somebody has dropped out of it. Never missing.
+    Matches(MeasureId),
+    /// How many completions the sequence of a measure has. Never missing.
+    Completions(MeasureId),
+    /// The time of the latest completion of the sequence of a measure; missing without one.
+    LastCompletion(MeasureId),
+    /// What is asked of the running session of a measure; missing where none is running, but for whether one is.
+    Running(MeasureId, RunningTerm),
     /// The attribute of this name; a value of another type than is expected counts as missing.
     Attribute(CompactString, Option<ValueType>),
     /// The value of a trait.
@@ -532,7 +518,11 @@ impl PersonTerm {
             | PersonTerm::Percentile(measure, _)
             | PersonTerm::Deviation(measure)
             | PersonTerm::List(measure, _)
-            | PersonTerm::Recent(measure) => Some(*measure),
+            | PersonTerm::Recent(measure)
+            | PersonTerm::Matches(measure)
+            | PersonTerm::Completions(measure)
+            | PersonTerm::LastCompletion(measure)
+            | PersonTerm::Running(measure, _) => Some(*measure),
             PersonTerm::Attribute(..)
             | PersonTerm::Trait(_)
             | PersonTerm::Audience(_)

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::aliases::Aliases;
 use crate::definitions::{Definitions, MeasureId, MeasureShape};
-use crate::limits::{LINKS_PER_IDENTIFIER_MAX_MAX, OWNERS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX};
+use crate::limits::{
+    LINKS_PER_IDENTIFIER_MAX_MAX, OWNERS_PER_IDENTIFIER_MAX, RUNS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX,
+};
 use crate::model::{
-    Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Strength, Text, Tick, Topic, Value,
-    Weight,
+    Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, SessionRun, Setting, Strength, Text, Tick,
+    Topic, Value, Weight, join_runs,
 };
 use crate::observer::{Candidate, Holder, Link, Observation, Sighting, SightingBasis};
 use crate::records::record_together;
@@ -66,6 +68,7 @@ impl Facts {
                 self.exclusive = holder.exclusive;
                 if self.parts.len() == self.parts.capacity() && self.parts.len() >= CONSOLIDATE_MIN {
                     consolidate(&mut self.parts);
+                    self.join_runs(definitions);
                     self.parts.reserve(self.parts.len());
                 }
                 self.parts.push((at, part, weight));
@@ -110,6 +113,7 @@ impl Facts {
     pub fn settle(&mut self, tick: Tick, definitions: &Definitions) {
         self.parts.iter_mut().filter(|(at, _, _)| *at <= tick).for_each(|(at, _, _)| *at = Tick::default());
         consolidate(&mut self.parts);
+        self.join_runs(definitions);
         // Those that have come stand together, each measure's sorted. Of recent ones, those before the last so many.
         let mut surplus = surplus_of_recent(&self.parts, definitions);
         let (mut values, mut best) = ((None, 0), Vec::new());
@@ -134,6 +138,25 @@ impl Facts {
         });
         best.into_iter().for_each(|(measure, sample)| self.candidate(measure, sample, definitions));
         self.parts.shrink_to_fit();
+    }
+
+    /// Runs that are near are one.
+    fn join_runs(&mut self, definitions: &Definitions) {
+        let mut runs: BTreeMap<MeasureId, Vec<Arc<SessionRun>>> = BTreeMap::new();
+        let is_run = |part: &Part| matches!(part, Part::Run(..));
+        for (_, part, weight) in self.parts.extract_if(.., |(_, part, _)| is_run(part)) {
+            if let Part::Run(measure, run) = part
+                && let Some(session) = definitions.measures[measure.index()].shape.session()
+            {
+                let run = Arc::unwrap_or_clone(run).times(events(weight).try_into().unwrap_or_default());
+                join_runs(runs.entry(measure).or_default(), run, session.gap_ms, |_, _| {});
+            }
+        }
+        for (measure, mut runs) in runs {
+            runs.truncate(RUNS_PER_IDENTIFIER_MAX);
+            self.parts.extend(runs.into_iter().map(|run| (Tick::default(), Part::Run(measure, run), Weight::ONE)));
+        }
+        consolidate(&mut self.parts);
     }
 
     /// Gives observations of the identifier `id` that say the same.
@@ -202,12 +225,14 @@ impl Replacement {
         give(FactUpdate::MentionsVoid(id, seen));
         give(FactUpdate::EvidenceVoid(id));
         give(FactUpdate::ValuesVoid(id, exclusive));
-        let is_value = |part: &Part| matches!(part, Part::Sample(..));
+        let is_value = |part: &Part| matches!(part, Part::Sample(..) | Part::Run(..));
         // Values that have come are void with the others. What else there is, and what is still to come or go, is there in so
         // many: the difference is what changes.
         let has_come = |at: &Tick, part: &Part| is_value(part) && *at == Tick::default();
         let mut parts = std::mem::take(&mut after.parts);
-        for (_, part, weight) in parts.extract_if(.., |(at, part, _)| has_come(at, part)) {
+        // Runs come as parts do, at the same tick.
+        let is_sample = |part: &Part| matches!(part, Part::Sample(..));
+        for (_, part, weight) in parts.extract_if(.., |(at, part, _)| is_sample(part) && has_come(at, part)) {
             if let Part::Sample(measure, sample) = part {
                 let sample = Arc::unwrap_or_clone(sample);
                 let candidate = Candidate { measure, exclusive, sample, events: events(weight) };

@@ -108,6 +108,8 @@ pub fn build(
         let aliases = arrange_by_key(aliases::follow(moved), "Aliases");
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
         let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
+        let of_profiles = traits::at_limits(&derived, definitions, at_once.clone());
+        let limits = of_profiles.into_iter().fold(limits, |limits, of_profiles| limits.concat(of_profiles));
         let memberships = audiences::memberships(&derived, at_once.clone());
         let members = audiences::members(memberships.clone(), at_once.clone());
         let sizes = audiences::sizes(memberships.clone());

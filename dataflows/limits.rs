@@ -20,6 +20,21 @@ pub const VALUES_PER_IDENTIFIER_MAX: usize = 10_000;
 /// An order has tens of products. A list of numbers of the size of an event has ten thousand, each a row of every aggregate over it.
 pub const ROWS_PER_ARRAY_MAX: usize = 1_000;
 
+/// Events of a person that one sequence looks at, the latest ones.
+///
+/// They are looked through at each change of them, a thousand in some tens of microseconds. Who does more of what a sequence is about
+/// within its window is no person, or the sequence is about nothing in particular.
+pub const SEQUENCE_EVENTS_MAX: usize = 1_000;
+
+/// Runs of one session that one identifier has, the latest ones.
+///
+/// It is what somebody does in a year who comes three times a day. Each is a row.
+pub const RUNS_PER_IDENTIFIER_MAX: usize = 1_000;
+
+/// Different values of `distinct` and `list` in one session, those that sort first. Each run is as large as they are, and is another one
+/// with each event.
+pub const VALUES_PER_SESSION_MAX: usize = 100;
+
 /// Decisions on consent through one identifier that is not exclusive, for one purpose. Of those before the latest ones, only the
 /// first and the latest of each answer are kept.
 ///
@@ -119,15 +134,27 @@ pub enum Limit {
     Hops,
     /// [`FOLLOWERS_PER_PROFILE_MAX`] likewise: the root of a profile to which more would have come, and none does.
     Followers,
+    /// [`SEQUENCE_EVENTS_MAX`]: a profile, once for each sequence.
+    SequenceEvents,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 6] =
-        [Limit::Topics, Limit::Values, Limit::Aliases, Limit::Links, Limit::Hops, Limit::Followers];
+    pub const ALL: [Limit; 7] = [
+        Limit::Topics,
+        Limit::Values,
+        Limit::Aliases,
+        Limit::Links,
+        Limit::Hops,
+        Limit::Followers,
+        Limit::SequenceEvents,
+    ];
 
     /// Those of which an identifier has as many as it may, or more.
     pub const COUNTED: [Limit; 5] = [Limit::Topics, Limit::Values, Limit::Links, Limit::Hops, Limit::Followers];
+
+    /// Those of profiles, and not of identifiers.
+    pub const OF_PROFILES: [Limit; 1] = [Limit::SequenceEvents];
 
     /// Those of who is who.
     pub const OF_IDENTITY: [Limit; 3] = [Limit::Links, Limit::Hops, Limit::Followers];
@@ -151,6 +178,7 @@ impl Limit {
             Limit::Links => "links",
             Limit::Hops => "hops",
             Limit::Followers => "followers",
+            Limit::SequenceEvents => "sequence_events",
         }
     }
 }

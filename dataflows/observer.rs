@@ -12,11 +12,13 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::CALENDAR_SPREAD_MS;
-use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Window};
+use crate::definitions::{
+    Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Sequence, SequenceRole, Session, Window,
+};
 use crate::expression::{ArrayElement, Expression};
 use crate::model::{
     Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
-    Sample, Setting, Strength, Text, Tick, Topic, Value, Weight,
+    RunValue, Sample, SessionRun, Setting, Strength, Text, Tick, Topic, Value, Weight, kind_of,
 };
 use crate::primary::Primaries;
 
@@ -212,9 +214,19 @@ impl Observer {
                     }
                 }
             };
-            self.definitions.for_each_row(measure, &event, |row| {
-                self.contribution(measure, &event, row, holder.id, tick).map(&mut give);
-            });
+            match &measure.shape {
+                MeasureShape::Sequence(sequence) => {
+                    self.roles(measure, sequence, &event, holder.id, tick).into_iter().flatten().for_each(give);
+                }
+                MeasureShape::Session(session) => {
+                    let run = self.run(session, &event, &star);
+                    let stay = |run| Contribution::Stay { kept: CountedFact::Run(run), from: tick, until: None };
+                    run.map(stay).into_iter().for_each(give);
+                }
+                _ => self.definitions.for_each_row(measure, &event, |row| {
+                    self.contribution(measure, &event, row, holder.id, tick).map(&mut give);
+                }),
+            }
         });
         let (primary, others) = (star.primary, star.others);
         for (identifier, exclusive, _) in others {
@@ -299,6 +311,69 @@ impl Observer {
         }
     }
 
+    /// What an event that arrives at `tick` is to the sequence of `measure`, and what it is later.
+    ///
+    /// One that could end an absence, or be the next step, does so for whatever comes before it: it stays a grain longer than the window
+    /// says. Nothing that comes before it is there at that time, whoever holds it.
+    fn roles(
+        &self,
+        measure: &Measure,
+        sequence: &Sequence,
+        event: &Event,
+        holder: IdentifierId,
+        tick: Tick,
+    ) -> [Option<Contribution>; 2] {
+        let (Some(role), Some(&Period::Within(window))) =
+            (sequence.role(&self.definitions, event), measure.within.as_ref())
+        else {
+            return [None, None];
+        };
+        let stay = |window: Window| Period::Within(window).stay(holder, event.timestamp, tick);
+        let kept = |fits: u32, from: Tick, until: Option<Tick>| {
+            let value = SequenceRole { fits, same: role.same.clone() }.into_value();
+            let sample = Sample { at: event.timestamp, position: event.position, value };
+            Contribution::Stay { kept: CountedFact::Sample(sample), from, until }
+        };
+        let ends = role.fits & sequence.end_bit();
+        let as_step = if role.fits == ends { None } else { stay(window) };
+        let longer = Window { length_ms: window.length_ms.saturating_add(window.grain_ms), ..window };
+        let as_end = if ends == 0 { None } else { stay(longer) };
+        match (as_step, as_end) {
+            (Some((from, until)), None) => [Some(kept(role.fits, from, until)), None],
+            (None, Some((from, until))) => [Some(kept(ends, from, until)), None],
+            (Some((from, Some(changes))), Some((_, until))) => {
+                [Some(kept(role.fits, from, Some(changes))), Some(kept(ends, changes, until))]
+            }
+            _ => [None, None],
+        }
+    }
+
+    /// An event as a run of a session, where it is in one.
+    fn run(&self, session: &Session, event: &Event, star: &Star<'_>) -> Option<SessionRun> {
+        let of = match &session.per {
+            None => None,
+            Some(per) => {
+                let all = std::iter::once(star.primary).chain(star.others.iter().map(|(other, ..)| *other));
+                Some(all.filter(|one| kind_of(one.text()) == per.as_str()).min_by_key(|one| one.text())?.id())
+            }
+        };
+        let order = EventOrder { at: event.timestamp, position: event.position };
+        let value = |measure: &Measure| {
+            let mut value = RunValue::none_of(&measure.shape)?;
+            if measure.events.is_empty() || measure.events.contains(&event.name) {
+                self.definitions.for_each_row(measure, event, |row| match self.kept(measure, event, row) {
+                    Some(CountedFact::Event) => value.add_event(),
+                    Some(CountedFact::Addend(addend)) => value.add(addend),
+                    Some(CountedFact::Sample(sample)) => value.add_sample(sample),
+                    Some(CountedFact::Run(_)) | None => {}
+                });
+            }
+            Some(value)
+        };
+        let values = session.values.iter().filter_map(value).collect();
+        Some(SessionRun { end: Reverse(order), start: order, of, events: 1, values })
+    }
+
     /// What `measure` makes of an event that arrives at `tick`, or of one of its rows, for the identifier that it is kept with.
     fn contribution(
         &self,
@@ -308,17 +383,28 @@ impl Observer {
         holder: IdentifierId,
         tick: Tick,
     ) -> Option<Contribution> {
-        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
-        if measure.condition.as_ref().is_some_and(|condition| condition.truth_of(row, &lookup) != Some(true)) {
-            return None;
-        }
+        let kept = self.kept(measure, event, row)?;
         let (from, until) = match &measure.within {
             None => (tick, None),
             Some(period) => period.stay(holder, event.timestamp, tick)?,
         };
+        match kept {
+            CountedFact::Sample(sample) if from <= tick && until.is_none() && measure.shape.has_best() => {
+                Some(Contribution::Candidate(sample))
+            }
+            kept => Some(Contribution::Stay { kept, from, until }),
+        }
+    }
+
+    /// What `measure` keeps of an event, or of one of its rows, if that counts.
+    fn kept(&self, measure: &Measure, event: &Event, row: ArrayElement<'_>) -> Option<CountedFact> {
+        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
+        if measure.condition.as_ref().is_some_and(|condition| condition.truth_of(row, &lookup) != Some(true)) {
+            return None;
+        }
         let value = |expression: &Expression<EventTerm>| expression.value_of(row, &lookup);
         let timed = |value| Sample { at: event.timestamp, position: event.position, value };
-        let kept = match &measure.shape {
+        Some(match &measure.shape {
             MeasureShape::Count => CountedFact::Event,
             MeasureShape::Sum(expression) => match value(expression)? {
                 Value::Number(number) => CountedFact::Addend(Weight::of_addend(number)?),
@@ -331,13 +417,8 @@ impl Observer {
             MeasureShape::Earliest(expression)
             | MeasureShape::Latest(expression)
             | MeasureShape::Recent(expression, _) => CountedFact::Sample(timed(value(expression)?)),
-        };
-        match kept {
-            CountedFact::Sample(sample) if from <= tick && until.is_none() && measure.shape.has_best() => {
-                Some(Contribution::Candidate(sample))
-            }
-            kept => Some(Contribution::Stay { kept, from, until }),
-        }
+            MeasureShape::Sequence(_) | MeasureShape::Session(_) => return None,
+        })
     }
 }
 
@@ -354,6 +435,7 @@ enum CountedFact {
     Event,
     Addend(Weight),
     Sample(Sample),
+    Run(SessionRun),
 }
 
 impl CountedFact {
@@ -364,6 +446,7 @@ impl CountedFact {
                 [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))]
             }
             CountedFact::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
+            CountedFact::Run(run) => [Some((Part::Run(measure, run.into()), Weight::ONE)), None],
         };
         parts.into_iter().flatten()
     }

@@ -9,8 +9,9 @@ use std::fmt::Write;
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, HashBucket, IdentityRules,
-    ListedTrait, Measure, MeasureId, MeasureShape, PathStep, Period, PersonTerm, Trait, Window,
+    Audience, Blocked, Definitions, DestinationView, EventFilter, EventTerm, Field, FieldRoot, Forward, HashBucket,
+    IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, PathStep, Period, PersonTerm, RunTerm, RunningTerm,
+    Sequence, SequenceEnd, SequenceStep, Trait, Window,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -37,6 +38,12 @@ impl Measure {
             MeasureShape::Distinct(expression) => of("distinct", expression),
             MeasureShape::Tally(expression) => of("tally", expression),
             MeasureShape::Recent(expression, most) => of(&format!("recent {most}"), expression),
+            MeasureShape::Sequence(sequence) => of_sequence(sequence, definitions),
+            MeasureShape::Session(session) => {
+                let values: Vec<String> = session.values.iter().map(|value| value.signature(definitions)).collect();
+                let per = session.per.as_ref().map_or_else(String::new, |per| format!(" per {per:?}"));
+                format!("session with {} ms{per} of ({})", session.gap_ms, values.join(", "))
+            }
         };
         _ = match self.events.as_slice() {
             [] => write!(signature, " *"),
@@ -60,6 +67,28 @@ impl Measure {
         };
         signature
     }
+}
+
+/// What a sequence means among these definitions, but for its window.
+fn of_sequence(sequence: &Sequence, definitions: &Definitions) -> String {
+    let of = |expression: &Expression<EventTerm>| of_event(expression, &definitions.fields);
+    let filter = |filter: &EventFilter| {
+        let condition =
+            filter.condition.as_ref().map_or_else(String::new, |condition| format!(" where {}", of(condition)));
+        format!("{:?}{condition}", filter.events)
+    };
+    let step = |step: &SequenceStep| {
+        let within = step.within_ms.map_or_else(String::new, |ms| format!(" after {ms} ms"));
+        format!("{} of {}{within}", step.times, filter(&step.takes))
+    };
+    let steps = sequence.steps.iter().map(step).collect::<Vec<_>>().join(", ");
+    let same = sequence.same.as_ref().map_or_else(String::new, |same| format!(" same {}", of(same)));
+    let end = match &sequence.end {
+        SequenceEnd::Match => String::new(),
+        SequenceEnd::Absent(filter_of, ms) => format!(" absent {} for {ms} ms", filter(filter_of)),
+        SequenceEnd::Dropped(next, times, ms) => format!(" dropped before {times} of {} for {ms} ms", filter(next)),
+    };
+    format!("sequence ({steps}){same}{end}")
 }
 
 impl Trait {
@@ -187,6 +216,34 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
         PersonTerm::Deviation(id) => format!("[deviation of {}]", measure(id)),
         PersonTerm::List(id, most) => format!("[first {most} of {}]", measure(id)),
         PersonTerm::Recent(id) => format!("[all of {}]", measure(id)),
+        PersonTerm::Running(id, term) => {
+            let of = &definitions.measures[id.index()];
+            let asked = match term {
+                RunningTerm::IsThere => "there is".to_owned(),
+                RunningTerm::Start => "start of".to_owned(),
+                RunningTerm::Duration => "duration of".to_owned(),
+                RunningTerm::Events => "events of".to_owned(),
+                RunningTerm::Value(place, term) => {
+                    let value = of.shape.session().and_then(|session| session.values.get(usize::from(*place)));
+                    let value = value.map_or_else(String::new, |value| value.signature(definitions));
+                    let term = match term {
+                        RunTerm::Count => "count".to_owned(),
+                        RunTerm::Sum => "sum".to_owned(),
+                        RunTerm::Average => "avg".to_owned(),
+                        RunTerm::Sample => "value".to_owned(),
+                        RunTerm::Distinct => "distinct".to_owned(),
+                        RunTerm::List(most) => format!("list {most}"),
+                    };
+                    format!("{term} of {value} in")
+                }
+            };
+            // Sessions that differ in other values are still these.
+            let per = of.shape.session().map(|session| (session.gap_ms, &session.per));
+            format!("[{asked} running session {per:?} of {:?}]", of.events)
+        }
+        PersonTerm::Matches(id) => format!("[there is {}]", measure(id)),
+        PersonTerm::Completions(id) => format!("[completions of {}]", measure(id)),
+        PersonTerm::LastCompletion(id) => format!("[last of {}]", measure(id)),
         PersonTerm::Attribute(name, kind) => format!("attribute {name:?}{}", of_type(*kind)),
         PersonTerm::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
         PersonTerm::Audience(id) => format!("audience {:?}", definitions.audiences[id.index()].name),

@@ -11,17 +11,21 @@ mod identifiers;
 mod person;
 mod plan;
 mod records;
+mod running;
 mod samples;
+mod sequences;
 mod tally;
 
 use std::sync::Arc;
 
+use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 
 use crate::batches::ValSpine;
 use crate::definitions::Definitions;
+use crate::limits::Limit;
 use crate::model::{Derived, ProfileId, Record, Tick};
-use crate::operators::{AtOnce, reduce_changes};
+use crate::operators::{AtOnce, reduce_changes, rows};
 use crate::profiles::PartsTrace;
 
 pub use records::are_many;
@@ -40,6 +44,21 @@ pub fn derive<'scope>(
     let mut follower = changes::Follower::new(definitions.clone());
     reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, timers, rows| {
         follower.follow(profile, changes, past, timers, rows)
+    })
+}
+
+/// Which profiles have as many events as a sequence looks at, once for each sequence; of about `at_once` changes of what is derived at a
+/// time. Nothing is looked at where there are no sequences.
+pub fn at_limits<'scope>(
+    derived: &Arranged<'scope, DerivedTrace>,
+    definitions: &Definitions,
+    at_once: AtOnce,
+) -> Option<VecCollection<'scope, Tick, Limit, i64>> {
+    definitions.measures.iter().any(|measure| measure.shape.sequence().is_some()).then(|| {
+        rows(derived, "Profiles at limits", at_once, |_, derived| match derived {
+            Derived::AtLimit(_) => Some(Limit::SequenceEvents),
+            _ => None,
+        })
     })
 }
 

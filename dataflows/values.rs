@@ -5,18 +5,22 @@
 //! Values of a window come and go ([`crate::operators::release`]). All that are there are held here, so that when the best
 //! one goes the next best takes its place; what lies behind this stage, and changes hands when people merge, is what counts.
 
+mod runs;
+
 use std::ops::Range;
 use std::sync::Arc;
 
+use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::Present;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 
+use self::runs::HeldRuns;
 use crate::definitions::{Definitions, Measure, MeasureId, MeasureShape};
 use crate::facts::events;
-use crate::limits::{Limit, VALUES_PER_IDENTIFIER_MAX};
-use crate::model::{IdentifierId, Part, Sample, Tick, Weight};
+use crate::limits::{Limit, SEQUENCE_EVENTS_MAX, VALUES_PER_IDENTIFIER_MAX};
+use crate::model::{IdentifierId, Part, Sample, SessionRun, Tick, Weight};
 use crate::observer::{Candidate, Holder};
 use crate::operators::{Fact, FoldSlot, fold};
 use crate::records::Aside;
@@ -25,11 +29,19 @@ use crate::records::Aside;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ValueChange {
     measure: MeasureId,
-    sample: Arc<Sample>,
+    kept: KeptValue,
     /// Whether the identifier is exclusive.
     exclusive: bool,
     /// How many events gave this value; negative where they go.
     events: i64,
+}
+
+/// What a measure has kept of events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum KeptValue {
+    Sample(Arc<Sample>),
+    /// It never goes.
+    Run(Arc<SessionRun>),
 }
 
 /// Changes of values, by identifier. Of those that are void it says whether the identifier is exclusive.
@@ -40,13 +52,14 @@ pub type HeldParts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>
 
 /// Values among the parts of identifiers, and the other parts.
 pub fn split(parts: HeldParts<'_>) -> (ValueChanges<'_>, HeldParts<'_>) {
-    let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| match part {
-        Part::Sample(measure, sample) => {
-            let events = events(weight);
-            let change = ValueChange { measure, sample, exclusive: holder.exclusive, events };
-            Ok(((holder.id, Fact::More(change)), tick, Present))
-        }
-        part => Err(((holder, part), tick, weight)),
+    let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| {
+        let (measure, kept) = match part {
+            Part::Sample(measure, sample) => (measure, KeptValue::Sample(sample)),
+            Part::Run(measure, run) => (measure, KeptValue::Run(run)),
+            part => return Err(((holder, part), tick, weight)),
+        };
+        let change = ValueChange { measure, kept, exclusive: holder.exclusive, events: events(weight) };
+        Ok(((holder.id, Fact::More(change)), tick, Present))
     });
     (values.as_collection(), others.as_collection())
 }
@@ -57,35 +70,62 @@ pub fn retain_best<'scope>(
     definitions: &Arc<Definitions>,
 ) -> VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight> {
     let definitions = definitions.clone();
-    fold(changes, "Values", IdentifierId::route, move |id, slot: FoldSlot<'_, HeldValues, bool>, changes, give| {
-        let rule =
-            |measure: MeasureId| ValueRule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
-        if let Some((held, exclusive)) = slot.void {
-            held.all_goes(rule, |measure, outcome| match outcome {
-                ValueOutcome::Counts(sample, weight) => {
-                    give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
-                }
-                ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
-            });
-        }
-        let mut changes = changes.peekable();
-        while let Some(ValueChange { measure, sample, exclusive, mut events }) = changes.next() {
-            while let Some(same) = changes.next_if(|next| (next.measure, &next.sample) == (measure, &sample)) {
-                events = events.saturating_add(same.events);
+    fold(
+        changes,
+        "Values",
+        IdentifierId::route,
+        move |id, slot: FoldSlot<'_, HeldByIdentifier, bool>, changes, give| {
+            let rule =
+                |measure: MeasureId| ValueRule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
+            if let Some((held, exclusive)) = slot.void {
+                let holder = Holder { id: *id, exclusive };
+                held.runs.into_iter().for_each(|runs| {
+                    runs.all_goes(|measure, run, weight| give(Ok((holder, Part::Run(measure, run))), weight));
+                });
+                held.values.all_goes(rule, |measure, outcome| match outcome {
+                    ValueOutcome::Counts(sample, weight) => {
+                        give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
+                    }
+                    ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
+                });
             }
-            slot.state.change(measure, &rule(measure), sample, events, |outcome| match outcome {
-                ValueOutcome::Counts(sample, weight) => {
-                    give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
+            let mut changes = changes.peekable();
+            // What goes within the tick in which it came is no change.
+            let mut of_runs: Vec<((MeasureId, Arc<SessionRun>), Weight)> = Vec::new();
+            let mut holder = Holder { id: *id, exclusive: false };
+            while let Some(ValueChange { measure, kept, exclusive, mut events }) = changes.next() {
+                while let Some(same) = changes.next_if(|next| (next.measure, &next.kept) == (measure, &kept)) {
+                    events = events.saturating_add(same.events);
                 }
-                ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
-            });
-        }
-    })
+                holder.exclusive = exclusive;
+                let sample = match kept {
+                    KeptValue::Sample(sample) => sample,
+                    KeptValue::Run(run) => {
+                        let Some(session) = definitions.measures[measure.index()].shape.session() else { continue };
+                        let run = Arc::unwrap_or_clone(run).times(events.try_into().unwrap_or_default());
+                        let change = |run, weight| of_runs.push(((measure, run), weight));
+                        slot.state.runs.get_or_insert_default().join(measure, run, session.gap_ms, change);
+                        continue;
+                    }
+                };
+                slot.state.values.change(measure, &rule(measure), sample, events, |outcome| match outcome {
+                    ValueOutcome::Counts(sample, weight) => {
+                        give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
+                    }
+                    ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
+                });
+            }
+            consolidate(&mut of_runs);
+            for ((measure, run), weight) in of_runs {
+                give(Ok((holder, Part::Run(measure, run))), weight);
+            }
+        },
+    )
 }
 
 impl From<Candidate> for ValueChange {
     fn from(Candidate { measure, exclusive, sample, events }: Candidate) -> Self {
-        ValueChange { measure, sample: sample.into(), exclusive, events }
+        ValueChange { measure, kept: KeptValue::Sample(sample.into()), exclusive, events }
     }
 }
 
@@ -115,7 +155,7 @@ enum Best {
 impl Best {
     fn of(shape: &MeasureShape) -> Self {
         match shape {
-            MeasureShape::Recent(..) => Best::Greater,
+            MeasureShape::Recent(..) | MeasureShape::Sequence(_) => Best::Greater,
             _ if shape.prefers_greater() => Best::Greater,
             _ if shape.has_best() => Best::LesserNumbers,
             _ => Best::Lesser,
@@ -126,9 +166,11 @@ impl Best {
 impl ValueRule {
     fn of(measure: &Measure, distinct_max: usize) -> Self {
         let tells = matches!(measure.shape, MeasureShape::Distinct(_) | MeasureShape::Tally(_));
-        let weighs = matches!(measure.shape, MeasureShape::Tally(_) | MeasureShape::Recent(..));
+        let weighs =
+            matches!(measure.shape, MeasureShape::Tally(_) | MeasureShape::Recent(..) | MeasureShape::Sequence(_));
         let count_max = match measure.shape {
             MeasureShape::Recent(_, most) => most.into(),
+            MeasureShape::Sequence(_) => SEQUENCE_EVENTS_MAX,
             _ if tells => distinct_max,
             _ => 1,
         };
@@ -172,6 +214,14 @@ enum ValueOutcome {
     Counts(Arc<Sample>, Weight),
     /// There are as many as there may be, or no more.
     Full(Weight),
+}
+
+/// What is held of one identifier.
+#[derive(Default)]
+struct HeldByIdentifier {
+    values: HeldValues,
+    /// Those of sessions, if there are any.
+    runs: Option<Box<HeldRuns>>,
 }
 
 /// The values of one identifier: by measure, then in their order, each with how many events gave it.

@@ -308,6 +308,21 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Bytes of a name.
 pub const NAME_BYTES_MAX: usize = 100;
 
+/// Sequences that have a name in a project.
+pub(crate) const SEQUENCES_MAX: usize = 1_000;
+
+/// Steps of a sequence: each has a bit in what is kept of an event, and a time to look at for each event.
+pub(crate) const SEQUENCE_STEPS_MAX: usize = 16;
+
+/// Events that a step of a sequence may ask for: a tenth of those that are looked at.
+pub(crate) const SEQUENCE_TIMES_MAX: u16 = 100;
+
+/// Kinds of sessions of a project: each keeps runs of all identifiers.
+pub(crate) const SESSIONS_MAX: usize = 100;
+
+/// Values of a session: each run has all of them.
+pub(crate) const SESSION_VALUES_MAX: usize = 50;
+
 /// The place up to which `top` tells values apart by how frequent they are.
 ///
 /// To find it, so many are stepped over at each change; what is beyond is not what anybody likes best.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Position, ProfileId, Record, Setting, Text, Tick, Value};
+use super::{Position, ProfileId, Record, SessionRun, Setting, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -24,6 +24,8 @@ pub enum Part {
     Sum(MeasureId),
     /// A value that a measure has kept.
     Sample(MeasureId, Arc<Sample>),
+    /// What an identifier did without a pause, as the session of a measure keeps it.
+    Run(MeasureId, Arc<SessionRun>),
 }
 
 impl Part {
@@ -31,7 +33,9 @@ impl Part {
     pub fn measure(&self) -> Option<MeasureId> {
         match self {
             Part::Identifier(_) | Part::Record(_) => None,
-            Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => Some(*measure),
+            Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) | Part::Run(measure, _) => {
+                Some(*measure)
+            }
         }
     }
 }
@@ -89,6 +93,9 @@ pub enum Derived {
     /// A topic was last written so; of profiles with more than [`KEPT_FROM`](crate::limits::KEPT_FROM) records. Others are read record
     /// by record.
     Setting(Box<Setting>),
+    /// The profile has as many events as the sequence of a measure looks at
+    /// ([`SEQUENCE_EVENTS_MAX`](crate::limits::SEQUENCE_EVENTS_MAX)).
+    AtLimit(MeasureId),
 }
 
 impl Derived {

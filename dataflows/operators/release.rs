@@ -93,7 +93,8 @@ where
         .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(Pipeline, name, |_, info| {
             let activator = scope.activator_for(info.address);
             let mut waiting = ScheduledUpdates::new();
-            // For the earliest time in `waiting`; none where nothing waits.
+            // None where nothing waits. It goes on with the input, not at once to the earliest time in `waiting`: where the input ends, time
+            // would seem to have come to that for a moment, and who keeps timers behind this operator would take them for due.
             let mut held: Option<Capability<Tick>> = None;
             // Before this everything is due.
             let mut until = Tick::default();
@@ -101,40 +102,37 @@ where
                 input.for_each(|capability, data| {
                     let Some(least) = capability.least().copied() else { return };
                     let mut session = output.session(&capability);
-                    let mut earliest = Tick::MAX;
                     for ((data, at), tick, diff) in data.drain(..) {
                         if at <= tick {
                             session.give((data, tick, diff));
                         } else {
-                            earliest = earliest.min(at);
                             waiting.put(at, data, diff);
+                            if held.as_ref().is_none_or(|held| least < *held.time()) {
+                                held = Some(capability.delayed(&least, 0));
+                            }
                         }
                     }
-                    // Held for the time at which something is due, not for that of the message: so time goes on behind this operator while
-                    // updates wait.
-                    if earliest < Tick::MAX && held.as_ref().is_none_or(|held| earliest < *held.time()) {
-                        held = Some(capability.delayed(&earliest.max(least), 0));
-                    }
                 });
+                let (Some(capability), Some(earliest)) = (held.as_mut(), waiting.earliest()) else { return };
                 // Asked before time goes on: whether something is left of what was due by then.
-                let is_behind = held.as_ref().is_some_and(|held| *held.time() < until);
+                let is_behind = earliest < until;
                 until = frontier.frontier().first().map_or(until, |now| until.max(*now));
-                let Some(capability) = held.as_mut() else { return };
-                if *capability.time() >= until && !frontier.is_empty() {
+                if earliest >= until && !frontier.is_empty() {
+                    capability.downgrade(&until.max(*capability.time()));
                     return;
                 }
-                if is_behind && worked_off.less_than(capability.time()) {
+                if is_behind && worked_off.less_than(&earliest) {
                     activator.activate_after(LOOK_AGAIN);
                     return;
                 }
-                if *capability.time() < until {
+                if earliest < until {
                     let most = if is_behind { at_once.get() } else { at_once.at_first() };
                     let mut session = output.session(capability);
                     waiting.give(until, most, |data, at, diff| session.give((data, at, diff)));
                 }
                 match waiting.earliest().filter(|earliest| !frontier.is_empty() || *earliest < until) {
                     Some(earliest) => {
-                        capability.downgrade(&earliest);
+                        capability.downgrade(&earliest.min(until).max(*capability.time()));
                         if earliest < until {
                             activator.activate();
                         }

@@ -238,7 +238,7 @@ impl Snapshot<'_> {
             }
             Derived::Other(id, value) => traits.push((*id, (**value).clone())),
             Derived::Member(audience) => audiences.push(*audience),
-            Derived::Desired(..) => {}
+            Derived::Desired(..) | Derived::AtLimit(_) => {}
             Derived::Setting(setting) => settings.push((**setting).clone()),
         });
         // Numbers come before others.

@@ -61,7 +61,7 @@ impl Follower {
         while let Some(tick) = rest.first().map(|(tick, ..)| *tick).into_iter().chain(timers.next_due()).min() {
             let (now, later) = rest.split_at(rest.partition_point(|(at, ..)| *at == tick));
             rest = later;
-            self.person.next_tick();
+            self.person.next_tick(tick);
             let mut give = |row, diff| rows.push((row, tick, diff));
             self.tick = tick;
             self.show_the_time(&plan);
@@ -69,14 +69,20 @@ impl Follower {
                 self.touched.insert(node);
             }
             if !now.is_empty() {
-                self.change_parts(now, &plan, past, &mut give);
+                self.change_parts(now, &plan, past, timers, &mut give);
             }
             while let Some(node) = self.touched.pop_first() {
                 match plan.place(node) {
                     NodeTarget::Step(planned) => self.change_step(node, planned, &plan, past, timers, &mut give),
                     NodeTarget::Ages(ages) => self.change_ages(node, ages, &plan, past, timers),
                     NodeTarget::View(id) => self.change_view(id, &plan, past, &mut give),
-                    NodeTarget::Input(_) => {}
+                    NodeTarget::Input(term) => {
+                        // The time has come for a sequence, or a session.
+                        if let Some(measure) = term.measure() {
+                            self.person.learn_measure(measure, &plan, past);
+                            self.change_measure(measure, &plan, past, timers, &mut give);
+                        }
+                    }
                 }
             }
             self.crossed.clear();
@@ -97,6 +103,7 @@ impl Follower {
         changes: &[(Tick, &Part, Weight)],
         plan: &Plan,
         past: &mut ProfilePast,
+        timers: &mut KeyTimers<Node>,
         give: &mut impl FnMut(Derived, i64),
     ) {
         self.person.learn_around(changes, plan, past);
@@ -115,7 +122,7 @@ impl Follower {
         // The parts of a measure may stand in two places. Then nothing is left for the second time.
         for measure in changes.iter().filter_map(|(_, part, _)| part.measure()) {
             if last.replace(measure) != Some(measure) {
-                self.change_measure(measure, plan);
+                self.change_measure(measure, plan, past, timers, give);
             }
         }
     }
@@ -163,8 +170,27 @@ impl Follower {
         }
     }
 
-    fn change_measure(&mut self, measure: MeasureId, plan: &Plan) {
-        for node in &plan.of_measure[measure.index()] {
+    fn change_measure(
+        &mut self,
+        measure: MeasureId,
+        plan: &Plan,
+        past: &mut ProfilePast,
+        timers: &mut KeyTimers<Node>,
+        give: &mut impl FnMut(Derived, i64),
+    ) {
+        let inputs = &plan.of_measure[measure.index()];
+        let is_timed = plan.definitions.measures[measure.index()].shape.is_timed();
+        if let Some(first) = inputs.first().filter(|_| is_timed) {
+            let what = |person: &Person| (person.changes_at(measure), person.progress(measure).is_full);
+            let (was_due, was_full) = what(&self.person);
+            self.person.look_again(measure, self.tick, plan, past);
+            let (is_due, is_full) = what(&self.person);
+            set_anew(timers, *first, [was_due, is_due]);
+            if was_full != is_full {
+                give(Derived::AtLimit(measure), if is_full { 1 } else { -1 });
+            }
+        }
+        for node in inputs {
             let NodeTarget::Input(term) = plan.place(*node) else { continue };
             let before = self.person.value(*node, Phase::After).cloned();
             let after = self.person.measured(term, plan);

@@ -8,7 +8,9 @@ use rustc_hash::FxHashMap;
 use super::identifiers::PersonIdentifiers;
 use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
+use super::running::RunningSession;
 use super::samples::Samples;
+use super::sequences::SequenceProgress;
 use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm};
 use crate::model::{Derived, Number, Part, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
@@ -93,11 +95,17 @@ struct CountedEvents {
     count: Weight,
     sum: Weight,
     samples: Samples,
+    /// Where the person stands, if the measure looks for a sequence.
+    progress: SequenceProgress,
+    /// If it keeps sessions.
+    session: RunningSession,
 }
 
 /// The person at hand.
 pub struct Person {
     turn: Turn,
+    /// The tick at hand.
+    tick: Tick,
     values: Vec<KnownAt<Option<Value>>>,
     measures: Vec<CountedEvents>,
     identifiers: PersonIdentifiers,
@@ -125,6 +133,7 @@ impl Person {
     pub fn new(plan: &Plan) -> Self {
         let mut person = Person {
             turn: Turn::default(),
+            tick: Tick::default(),
             values: Vec::new(),
             measures: Vec::new(),
             identifiers: PersonIdentifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
@@ -169,9 +178,10 @@ impl Person {
         }
     }
 
-    /// Goes on to the next tick.
-    pub fn next_tick(&mut self) {
+    /// Goes on to the next tick, which is this one.
+    pub fn next_tick(&mut self, tick: Tick) {
         self.turn.tick += 1;
+        self.tick = tick;
     }
 
     /// The value of a node that is known.
@@ -256,7 +266,7 @@ impl Person {
                     self.learn_records(past);
                     records.get_or_insert(Weight::default()).plus_equals(weight);
                 }
-                Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
+                Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) | Part::Run(measure, _) => {
                     self.learn_measure(*measure, plan, past);
                 }
             }
@@ -272,7 +282,7 @@ impl Person {
             match part {
                 Part::Identifier(text) => self.identifiers.apply(text, weight),
                 Part::Record(record) => self.records.apply(record, weight),
-                Part::Count(_) | Part::Sum(_) | Part::Sample(..) => {}
+                Part::Count(_) | Part::Sum(_) | Part::Sample(..) | Part::Run(..) => {}
             }
             return;
         };
@@ -281,8 +291,9 @@ impl Person {
             // Nobody asks for it, so it was not learned.
             _ if counted.person != self.turn.person => {}
             Part::Sum(_) => counted.sum.plus_equals(&weight),
+            Part::Run(_, run) => counted.session.change(run, weight),
             Part::Sample(of, sample) => {
-                counted.samples.add(sample, weight, plan.tally(*of));
+                counted.samples.add(sample, weight, plan.kept_as(*of));
                 note(*of, &counted.samples, &mut self.crowded);
             }
             _ => counted.count.plus_equals(&weight),
@@ -307,7 +318,7 @@ impl Person {
     /// The value of an input over a measure, as it is made of what has been applied.
     pub fn measured(&self, term: &PersonTerm, plan: &Plan) -> Option<Value> {
         let measure = term.measure()?;
-        let CountedEvents { count, sum, samples, .. } = &self.measures[measure.index()];
+        let CountedEvents { count, sum, samples, progress, session, .. } = &self.measures[measure.index()];
         let sum_over = |divisor| (count.0 > 0).then(|| sum.as_sum_over(divisor)).flatten().map(Value::Number);
         match term {
             PersonTerm::Count(_) => Value::number(count.0 as f64),
@@ -322,22 +333,52 @@ impl Person {
             PersonTerm::Percentile(_, millionths) => samples.tallied()?.percentile(*millionths).map(Value::Number),
             PersonTerm::Deviation(_) => samples.tallied()?.deviation().map(Value::Number),
             PersonTerm::List(_, most) => Some(samples.sorted((*most).into())),
+            PersonTerm::Matches(_) => Some(Value::Bool(progress.holds)),
+            PersonTerm::Completions(_) => Value::number(progress.completions as f64),
+            PersonTerm::LastCompletion(_) => progress.latest.map(|at| Value::Time(at.into())),
+            PersonTerm::Running(_, term) => session.value(*term),
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
                     MeasureShape::Least(_) | MeasureShape::Earliest(_) => samples.first(),
                     MeasureShape::Greatest(_) | MeasureShape::Latest(_) => samples.last(),
                     MeasureShape::Recent(_, most) => return Some(samples.latest(most.into())),
-                    MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) | MeasureShape::Tally(_) => {
-                        None
-                    }
+                    MeasureShape::Count
+                    | MeasureShape::Sum(_)
+                    | MeasureShape::Distinct(_)
+                    | MeasureShape::Tally(_)
+                    | MeasureShape::Sequence(_)
+                    | MeasureShape::Session(_) => None,
                 };
                 best.map(|sample| sample.value.clone())
             }
         }
     }
 
+    /// Where the person stands in the sequence of a measure that is known.
+    pub fn progress(&self, measure: MeasureId) -> SequenceProgress {
+        self.measures[measure.index()].progress
+    }
+
+    /// When what a measure that is known says becomes something else though nothing comes or goes.
+    pub fn changes_at(&self, measure: MeasureId) -> Option<Tick> {
+        let CountedEvents { progress, session, .. } = &self.measures[measure.index()];
+        progress.changes_at.or(session.ends_at)
+    }
+
+    /// Looks at what a measure has of the person, as of a tick, where what it says depends on the tick.
+    pub fn look_again(&mut self, measure: MeasureId, tick: Tick, plan: &Plan, past: &mut ProfilePast) {
+        let counted = &mut self.measures[measure.index()];
+        match &plan.definitions.measures[measure.index()].shape {
+            MeasureShape::Sequence(sequence) => {
+                counted.progress = SequenceProgress::of(sequence, &mut counted.samples, tick);
+            }
+            MeasureShape::Session(session) => counted.session.find(measure, session, past, tick),
+            _ => {}
+        }
+    }
+
     /// Learns a measure, and the inputs over it.
-    fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut ProfilePast) {
+    pub fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut ProfilePast) {
         let counted = &mut self.measures[measure.index()];
         let inputs = &plan.of_measure[measure.index()];
         if counted.person == self.turn.person || inputs.is_empty() {
@@ -346,22 +387,24 @@ impl Person {
         counted.person = self.turn.person;
         (counted.count, counted.sum) = Default::default();
         counted.samples.clear();
+        counted.session.clear();
         match plan.definitions.measures[measure.index()].shape {
             MeasureShape::Count => counted.count = past.amount(&Part::Count(measure)),
             MeasureShape::Sum(_) => {
                 counted.count = past.amount(&Part::Count(measure));
                 counted.sum = past.amount(&Part::Sum(measure));
             }
+            MeasureShape::Session(_) => {}
             _ if let Some(at) = self.restored.iter().position(|(of, _)| *of == measure) => {
                 counted.samples = self.restored.swap_remove(at).1;
                 note(measure, &counted.samples, &mut self.crowded);
             }
             _ => {
                 let least = Sample::timeless(Value::Bool(false));
-                let tally = plan.tally(measure);
+                let kept = plan.kept_as(measure);
                 past.visit(&Part::Sample(measure, least.into()), |part, weight| match part {
                     Part::Sample(of, sample) if *of == measure => {
-                        counted.samples.add(sample, weight, tally);
+                        counted.samples.add(sample, weight, kept);
                         true
                     }
                     _ => false,
@@ -369,6 +412,8 @@ impl Person {
                 note(measure, &counted.samples, &mut self.crowded);
             }
         }
+        // What the time changes at this tick, a timer says.
+        self.look_again(measure, self.tick.before(), plan, past);
         for node in inputs {
             let NodeTarget::Input(term) = plan.place(*node) else { continue };
             let value = self.measured(term, plan);

@@ -12,10 +12,11 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
 use super::ages::{AgeThresholds, without};
+use super::samples::KeptAs;
 use super::tally::TallyUse;
 use crate::definitions::{
     AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape,
-    PersonTerm, TraitId,
+    PersonTerm, RunningTerm, TraitId,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
@@ -296,10 +297,13 @@ impl Plan {
         }
     }
 
-    /// What is asked of the values of a measure, where it counts these.
-    pub fn tally(&self, measure: MeasureId) -> Option<TallyUse> {
-        let weighs = matches!(self.definitions.measures[measure.index()].shape, MeasureShape::Tally(_));
-        weighs.then(|| self.tallies[measure.index()])
+    /// As what many values of a measure are kept.
+    pub fn kept_as(&self, measure: MeasureId) -> KeptAs {
+        match self.definitions.measures[measure.index()].shape {
+            MeasureShape::Tally(_) => KeptAs::Tally(self.tallies[measure.index()]),
+            MeasureShape::Sequence(_) => KeptAs::Sequence,
+            _ => KeptAs::Values,
+        }
     }
 
     /// How many inputs, steps and ages there are.
@@ -392,8 +396,13 @@ fn is_now(term: &PersonTerm) -> bool {
 /// What a term is where nothing is known.
 fn value_of_nobody(term: &PersonTerm) -> Option<Value> {
     match term {
-        PersonTerm::Count(_) | PersonTerm::Distinct(_) | PersonTerm::CountOf(..) => Value::number(0.0),
-        PersonTerm::Consent(_) | PersonTerm::Has(_) => Some(Value::Bool(false)),
+        PersonTerm::Count(_) | PersonTerm::Distinct(_) | PersonTerm::CountOf(..) | PersonTerm::Completions(_) => {
+            Value::number(0.0)
+        }
+        PersonTerm::Consent(_)
+        | PersonTerm::Has(_)
+        | PersonTerm::Matches(_)
+        | PersonTerm::Running(_, RunningTerm::IsThere) => Some(Value::Bool(false)),
         PersonTerm::List(..) | PersonTerm::Recent(_) => Some(Value::List([].into())),
         _ => None,
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::person::add;
+use super::sequences::SequenceEvents;
 use super::tally::{Tallied, TallyUse, ValueTally};
 use crate::limits::KEPT_FROM;
 use crate::model::{Sample, Value, Weight};
@@ -16,6 +17,19 @@ pub enum Samples {
     Many([BTreeMap<Arc<Sample>, Weight>; 2]),
     /// The same of those of which it is counted how often each was given.
     Tallied(Box<ValueTally>),
+    /// The same of events that take part in a sequence.
+    Ordered(Box<SequenceEvents>),
+}
+
+/// As what many values are kept.
+#[derive(Clone, Copy)]
+pub enum KeptAs {
+    /// As what they are.
+    Values,
+    /// As what is asked of how often each was given.
+    Tally(TallyUse),
+    /// As events in an order.
+    Sequence,
 }
 
 impl Default for Samples {
@@ -29,25 +43,35 @@ impl Samples {
     pub fn clear(&mut self) {
         match self {
             Samples::Few(few) => few.clear(),
-            Samples::Many(_) | Samples::Tallied(_) => *self = Samples::default(),
+            Samples::Many(_) | Samples::Tallied(_) | Samples::Ordered(_) => *self = Samples::default(),
         }
     }
 
-    /// One comes, or goes; `used` is what is asked of them where it is counted how often each was given.
-    pub fn add(&mut self, sample: &Arc<Sample>, weight: Weight, used: Option<TallyUse>) {
+    /// One comes, or goes.
+    pub fn add(&mut self, sample: &Arc<Sample>, weight: Weight, kept: KeptAs) {
         match self {
             Samples::Few(few) => {
                 add(few, sample, weight);
-                if few.len() > KEPT_FROM
-                    && let Some(used) = used
-                {
-                    let mut tally = Box::new(ValueTally::new(used));
-                    few.drain(..).for_each(|(sample, weight)| tally.add(&sample, weight));
-                    *self = Samples::Tallied(tally);
-                } else if few.len() > KEPT_FROM {
-                    let (numbers, others) = few.drain(..).partition(|(sample, _)| sample.is_number());
-                    *self = Samples::Many([others, numbers]);
+                if few.len() <= KEPT_FROM {
+                    return;
                 }
+                let few = few.drain(..);
+                *self = match kept {
+                    KeptAs::Values => {
+                        let (numbers, others) = few.partition(|(sample, _)| sample.is_number());
+                        Samples::Many([others, numbers])
+                    }
+                    KeptAs::Tally(used) => {
+                        let mut tally = Box::new(ValueTally::new(used));
+                        few.for_each(|(sample, weight)| tally.add(&sample, weight));
+                        Samples::Tallied(tally)
+                    }
+                    KeptAs::Sequence => {
+                        let mut events = Box::new(SequenceEvents::default());
+                        few.for_each(|(sample, weight)| events.add(&sample, weight));
+                        Samples::Ordered(events)
+                    }
+                };
             }
             Samples::Many(many) => {
                 let of_kind = &mut many[usize::from(sample.is_number())];
@@ -58,6 +82,7 @@ impl Samples {
                 }
             }
             Samples::Tallied(many) => many.add(sample, weight),
+            Samples::Ordered(many) => many.add(sample, weight),
         }
     }
 
@@ -66,7 +91,7 @@ impl Samples {
         match self {
             Samples::Few(few) => Some(Tallied::Few(few)),
             Samples::Tallied(many) => Some(Tallied::Many(many)),
-            Samples::Many(_) => None,
+            Samples::Many(_) | Samples::Ordered(_) => None,
         }
     }
 
@@ -76,6 +101,7 @@ impl Samples {
             Samples::Few(few) => few.len(),
             Samples::Many(many) => many.iter().map(BTreeMap::len).sum(),
             Samples::Tallied(many) => many.len(),
+            Samples::Ordered(many) => many.len(),
         }
     }
 
@@ -91,7 +117,7 @@ impl Samples {
             Samples::Few(few) => few.iter().take(most).map(|(sample, _)| value(sample)).collect(),
             Samples::Many(many) => many.iter().flat_map(BTreeMap::keys).take(most).map(value).collect(),
             // Nobody asks, since no measure is of two shapes.
-            Samples::Tallied(_) => Vec::new(),
+            Samples::Tallied(_) | Samples::Ordered(_) => Vec::new(),
         };
         Value::List(values.into())
     }
@@ -109,7 +135,7 @@ impl Samples {
             Samples::Many(many) => {
                 many.iter().rev().flat_map(|of_kind| of_kind.iter().rev()).flat_map(times).take(most).collect()
             }
-            Samples::Tallied(_) => Vec::new(),
+            Samples::Tallied(_) | Samples::Ordered(_) => Vec::new(),
         };
         Value::List(values.into())
     }
@@ -125,7 +151,7 @@ impl Samples {
                 numbers.first_key_value().or(others.first_key_value()).map(|(sample, _)| &**sample)
             }
             // Nobody asks, since no measure is of two shapes.
-            Samples::Tallied(_) => None,
+            Samples::Tallied(_) | Samples::Ordered(_) => None,
         }
     }
 
@@ -136,7 +162,7 @@ impl Samples {
             Samples::Many([others, numbers]) => {
                 numbers.last_key_value().or(others.last_key_value()).map(|(sample, _)| &**sample)
             }
-            Samples::Tallied(_) => None,
+            Samples::Tallied(_) | Samples::Ordered(_) => None,
         }
     }
 }
@@ -162,7 +188,7 @@ mod tests {
         for n in 0..1_200 {
             // They grow, and shrink.
             let (n, weight) = if n < 600 { (n, Weight::ONE) } else { (1_199 - n, Weight::GONE) };
-            samples.add(&sample(n), weight, None);
+            samples.add(&sample(n), weight, KeptAs::Values);
             add(&mut plain, &sample(n), weight);
             most = most.max(plain.len());
             assert_eq!(samples.len(), plain.len());

@@ -157,11 +157,7 @@ impl Uses {
         if let MeasureShape::Sum(_) = measure.shape {
             self.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
         }
-        measure
-            .condition
-            .iter()
-            .chain(measure.shape.argument())
-            .for_each(|expression| self.add_fields(expression, fields));
+        measure.expressions().for_each(|expression| self.add_fields(expression, fields));
         measure.array_fields().for_each(|field| self.add_field(field, fields));
     }
 

@@ -22,12 +22,14 @@ use super::order::{Definition, Reference, order, references};
 use super::parse::parse;
 use super::problem::ProjectProblem;
 use super::section::List;
+use super::sequences;
+use super::sessions;
 use super::suggestion::{did_you_mean, listed};
 use super::syntax::SyntaxNode;
 use super::text::SubstitutedText;
 use super::typed::{PersonName, Typed};
 use super::types::Class;
-use super::written::WrittenAudience;
+use super::written::{WrittenAudience, WrittenSession};
 use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, PROBLEMS_MAX, TRAITS_MAX};
 
 /// The definitions of a project while they are checked.
@@ -52,6 +54,8 @@ pub(super) struct Defined {
 pub(super) struct Declared {
     pub(super) purposes: Option<List>,
     pub(super) attributes: Option<Vec<(SubstitutedText, SubstitutedText)>>,
+    pub(super) sessions: Vec<WrittenSession>,
+    pub(super) sequences: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) traits: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) audiences: Vec<WrittenAudience>,
 }
@@ -80,13 +84,15 @@ impl DefinitionBuilder {
         doubts: Doubts,
         mut problems: Vec<ProjectProblem>,
     ) -> Self {
-        let Declared { purposes, attributes, traits, audiences } = declared;
+        let Declared { purposes, attributes, sessions, sequences, traits, audiences } = declared;
         let purposes = Purposes::declared(purposes, &mut problems);
         let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
         checker.doubts = doubts;
         // Names come first, because any expression may have any name.
         let traits = declare_traits(&mut checker, traits);
         let audiences = declare_audiences(&mut checker, audiences);
+        sessions::declare(&mut checker, sessions);
+        sequences::declare(&mut checker, sequences);
         if let Some(attributes) = attributes {
             declare_attributes(&mut checker, attributes);
         }
@@ -249,6 +255,10 @@ fn declare_attributes(checker: &mut Checker, written: Vec<(SubstitutedText, Subs
         if checker.traits.contains_key(name.value.as_str()) {
             let problem = ProjectProblem::at(name.place, format!("`{}` is both a trait and an attribute", name.value));
             checker.report(problem.help("give the trait another name"));
+        }
+        if checker.sequences.contains_key(name.value.as_str()) {
+            let message = format!("`{}` is both a sequence and an attribute", name.value);
+            checker.report(ProjectProblem::at(name.place, message).help("give the sequence another name"));
         }
         let variable = match named_type(&kind, &mut checker.problems) {
             Some(found) => checker.types.known(Class::Is(found), kind.place),

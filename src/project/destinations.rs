@@ -129,6 +129,14 @@ pub(super) fn traits_of(list: List, checker: &mut Checker) -> Vec<ListedTrait> {
             listed.push(ListedTrait::Trait(*id));
             continue;
         }
+        let is_of_session =
+            name.split_once('.').is_some_and(|(first, _)| first == "session") && !checker.sessions.is_empty();
+        if is_of_session || checker.sequences.contains_key(&name) {
+            let what = if is_of_session { "a value of a session" } else { "a sequence" };
+            let problem = ProjectProblem::at(item.place, format!("`{name}` is {what}, and no trait"));
+            checker.report(problem.help(format!("make it one: in [traits] write a_name = \"{name}\", and list that")));
+            continue;
+        }
         check_outside_name(item, "a trait or attribute", &mut checker.problems);
         let result = attribute(checker, &name, item.place);
         if checker.settle(result).is_some() {

@@ -71,6 +71,10 @@ impl Doubts {
                     if matches!(call.name.as_str(), "audience" | "consent" | "has") {
                         continue;
                     }
+                    // Sequences are made of calls, down to the steps that name events.
+                    if let NodeKind::Call(_) = &first.kind {
+                        rest.push((first, about));
+                    }
                     let events = match &first.kind {
                         NodeKind::List(events) => events.as_slice(),
                         _ => std::slice::from_ref(first),

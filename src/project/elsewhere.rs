@@ -13,6 +13,11 @@ pub(super) fn elsewhere(function: &str) -> Option<&'static str> {
         }
         "dateadd" | "date_add" | "date_sub" | "timestampadd" => "write x + interval '30 days'",
         "age" => "write age_years(birthday), or x < now() - interval '30 days'",
+        "funnel" | "window_funnel" | "windowfunnel" | "followed_by" | "then" | "sequence_match" | "sequencematch"
+        | "sequence_count" | "match_recognize" | "did_not_do" | "not_followed_by" => {
+            "events in an order: sequence(step('Product Added'), step('Order Completed', within => '30 min'), over => '7 days'); what \
+             did not follow: absent('Order Completed', within => '30 min') as the last argument"
+        }
         "ntile" | "rank" | "percent_rank" | "row_number" => {
             "people are not ranked; hash_bucket('spring campaign', 4) divides them at random"
         }

@@ -1,5 +1,9 @@
 //! Lists of names of events.
 
+use dataflows::model::EventName;
+
+use super::identity::each_once;
+use super::infer::Checker;
 use super::problem::ProjectProblem;
 use super::section::List;
 use super::text::SubstitutedText;
@@ -15,6 +19,26 @@ pub(super) fn means_all(events: &List, problems: &mut Vec<ProjectProblem>) -> bo
         problems.push(problem.help("leave out the other names, or `*`"));
     }
     true
+}
+
+/// The events of a list, each once; none where it means all.
+pub(super) fn listed_events(events: List, checker: &mut Checker) -> Vec<EventName> {
+    if means_all(&events, &mut checker.problems) {
+        return Vec::new();
+    }
+    events.items.iter().for_each(|event| {
+        check_event_name(event, &mut checker.problems);
+        checker.doubts.event(event);
+    });
+    // Of two ways to write one name, one is enough.
+    let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
+    for name in each_once(events, &mut checker.problems) {
+        let name = EventName::from(name.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Reports what is no name of an event.

@@ -5,8 +5,7 @@ use dataflows::definitions::{DestinationId, ListedTrait};
 use dataflows::model::{EventName, ValueType};
 
 use super::destinations::{known_identifiers, traits_of};
-use super::event_names::{check_event_name, means_all};
-use super::identity::each_once;
+use super::event_names::listed_events;
 use super::infer::Checker;
 use super::parse::parse;
 use super::problem::ProjectProblem;
@@ -50,21 +49,7 @@ pub(super) fn resolve(
         let problem = ProjectProblem::at(name.place, format!("destination `{}` has no events", name.value));
         checker.report(problem.help("list what it is sent: events = [\"Order Completed\"]"));
     }
-    let is_all = means_all(&events, &mut checker.problems);
-    if !is_all {
-        events.items.iter().for_each(|event| {
-            check_event_name(event, &mut checker.problems);
-            checker.doubts.event(event);
-        });
-    }
-    // Of two ways to write one name, one is enough.
-    let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
-    for name in each_once(events, &mut checker.problems).into_iter().filter(|_| !is_all) {
-        let name = EventName::from(name.as_str());
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = listed_events(events, checker);
     let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
         let node = checker.settle(parse(&text))?;
         checker.doubts.of_event(&node);

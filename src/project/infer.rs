@@ -18,6 +18,8 @@ use super::event::array_name;
 use super::functions;
 use super::person::single_quotes;
 use super::problem::{ProjectProblem, TextSpan};
+use super::sequences::NamedSequences;
+use super::sessions::NamedSessions;
 use super::syntax::{ClockKind, FunctionCall, NameNode, NodeKind, SyntaxNode};
 use super::time::point_in_time;
 use super::typed::{Typed, TypedKind};
@@ -58,6 +60,10 @@ pub(super) struct Checker {
     pub(super) traits: BTreeMap<CompactString, (TraitId, Variable)>,
     /// Audiences by name.
     pub(super) audiences: BTreeMap<CompactString, AudienceId>,
+    /// Sequences by name.
+    pub(super) sequences: NamedSequences,
+    /// Sessions by name.
+    pub(super) sessions: NamedSessions,
     /// Attributes that are declared or were met.
     pub(super) attributes: BTreeMap<CompactString, Variable>,
     /// Whether there are no attributes but those declared.

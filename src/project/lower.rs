@@ -3,11 +3,16 @@
 //! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
 //! aggregates are spelt, the same aggregate is one measure.
 
-use dataflows::definitions::{ArrayRows, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, PersonTerm};
+use dataflows::definitions::{
+    ArrayRows, EventFilter, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, Period, PersonTerm,
+    RunningTerm, Sequence, SequenceEnd, SequenceStep, Session,
+};
 use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
+use super::sequences::{SequenceQuestion, TypedFilter, TypedSequence, TypedStep};
+use super::sessions::TypedSession;
 use super::time::point_in_time;
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed, TypedKind};
 use super::types::VariableTypes;
@@ -32,6 +37,10 @@ impl Lowering<'_> {
         self.lower(typed, &mut |lowering, name, kind| match name {
             PersonName::Aggregate(aggregate) => lowering.aggregate(*aggregate),
             PersonName::Attribute(name) => PersonTerm::Attribute(name, kind),
+            PersonName::Sequence(sequence, question) => lowering.sequence(*sequence, question),
+            PersonName::Session(session, term) => lowering.session(*session, term),
+            // There is an error then.
+            PersonName::Broken => PersonTerm::Now,
             PersonName::Term(term) => term,
         })
     }
@@ -51,6 +60,12 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
+        let (measure, term) = self.measure_of(aggregate);
+        term(self.measure(measure))
+    }
+
+    /// What an aggregate keeps, and what it is in an expression.
+    fn measure_of(&mut self, aggregate: Aggregate) -> (Measure, TermOf) {
         let Aggregate { function, events, each, condition, within } = aggregate;
         let each = each.map(|EachElement { count, columns }| ArrayRows {
             count: self.fields[count.index()],
@@ -85,7 +100,57 @@ impl Lowering<'_> {
                 (MeasureShape::Recent(self.event(of), most), Box::new(PersonTerm::Recent))
             }
         };
-        let measure = Measure { events, each, condition, shape, within };
+        (Measure { events, each, condition, shape, within }, term)
+    }
+
+    fn session(&mut self, session: TypedSession, term: RunningTerm) -> PersonTerm {
+        let TypedSession { gap_ms, mut events, per, values } = session;
+        let values = values.into_iter().map(|value| self.measure_of(value.aggregate).0).collect();
+        events.sort();
+        let shape = MeasureShape::Session(Box::new(Session { gap_ms, per, values }));
+        PersonTerm::Running(self.measure(Measure { events, each: None, condition: None, shape, within: None }), term)
+    }
+
+    fn sequence(&mut self, sequence: TypedSequence, question: SequenceQuestion) -> PersonTerm {
+        let TypedSequence { steps, same, absent, over } = sequence;
+        let mut steps: Vec<SequenceStep> = steps.into_iter().map(|step| self.step(step)).collect();
+        let same = same.map(|same| self.event(same));
+        let (end, term): (SequenceEnd, fn(MeasureId) -> PersonTerm) = match question {
+            SequenceQuestion::DroppedAt(n) => {
+                // It was checked that there is a next step, and that it has a time.
+                let next = steps.drain(n..).next();
+                let end = next.and_then(|next| Some(SequenceEnd::Dropped(next.takes, next.times, next.within_ms?)));
+                (end.unwrap_or(SequenceEnd::Match), PersonTerm::Matches)
+            }
+            question => {
+                let end = absent.map(|(filter, ms)| SequenceEnd::Absent(self.filter(filter), ms));
+                let term = match question {
+                    SequenceQuestion::Completions => PersonTerm::Completions,
+                    SequenceQuestion::LastCompletion => PersonTerm::LastCompletion,
+                    SequenceQuestion::Matches | SequenceQuestion::DroppedAt(_) => PersonTerm::Matches,
+                };
+                (end.unwrap_or(SequenceEnd::Match), term)
+            }
+        };
+        let sequence = Sequence { steps, same, end };
+        let events = sequence.events();
+        let shape = MeasureShape::Sequence(Box::new(sequence));
+        let within = Some(Period::Within(over));
+        term(self.measure(Measure { events, each: None, condition: None, shape, within }))
+    }
+
+    fn step(&mut self, step: TypedStep) -> SequenceStep {
+        let TypedStep { takes, times, within_ms } = step;
+        SequenceStep { takes: self.filter(takes), times, within_ms }
+    }
+
+    fn filter(&mut self, filter: TypedFilter) -> EventFilter {
+        let TypedFilter { events, condition } = filter;
+        EventFilter { events, condition: condition.map(|condition| self.event(condition)) }
+    }
+
+    /// The id of a measure, which is there once however often it is asked for.
+    fn measure(&mut self, measure: Measure) -> MeasureId {
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {
             if self.measures.len() >= MEASURES_MAX {
                 self.is_full = true;
@@ -94,7 +159,7 @@ impl Lowering<'_> {
             self.measures.push(measure);
             self.measures.len() - 1
         });
-        term(MeasureId::new(index))
+        MeasureId::new(index)
     }
 
     fn lower<T, U>(

@@ -39,6 +39,8 @@ mod resolved;
 mod secrecy;
 mod section;
 mod sending;
+mod sequences;
+mod sessions;
 mod settings;
 mod suggestion;
 mod syntax;

@@ -79,10 +79,16 @@ fn between(checker: &mut Checker, from: &NamedArgument, to: &NamedArgument) -> O
     Some(Period::Aged { to: younger, from: Some(older) })
 }
 
-fn window(checker: &mut Checker, NamedArgument { name, value, .. }: &NamedArgument) -> Option<Window> {
+fn window(checker: &mut Checker, argument: &NamedArgument) -> Option<Window> {
+    duration_ms(checker, argument).map(Window::new)
+}
+
+/// The milliseconds that an argument says.
+pub(super) fn duration_ms(checker: &mut Checker, argument: &NamedArgument) -> Option<u64> {
+    let NamedArgument { name, value, .. } = argument;
     let text = string(checker, value, "a duration", &format!("{name} => '30 days'"))?;
     match parse_ms(text) {
-        Ok(ms) => Some(Window::new(ms)),
+        Ok(ms) => Some(ms),
         Err(wrong) => {
             checker.report(ProjectProblem::at(value.place, wrong.message).help(wrong.help));
             None

@@ -11,6 +11,8 @@ use super::functions;
 use super::infer::{AnyArray, Checker, FieldUse, ItemScope, Scope};
 use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
+use super::sequences::{self, is_call};
+use super::sessions;
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{ClockKind, FunctionCall, ITEM, NameNode, NamedArgument, NodeKind, SyntaxNode};
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed};
@@ -34,7 +36,7 @@ const AGGREGATES: [&str; 15] = [
     "list",
     "last_n",
 ];
-const LOOKUPS: [&str; 5] = ["audience", "consent", "has", "hash_bucket", "now"];
+const LOOKUPS: [&str; 6] = ["audience", "consent", "has", "hash_bucket", "in_session", "now"];
 
 impl Scope for PersonName {
     fn name(checker: &mut Checker, written: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
@@ -51,6 +53,12 @@ impl Scope for PersonName {
         let name = CompactString::from(written.path.join("."));
         if let Some((id, variable)) = checker.traits.get(&name).copied() {
             return Ok((PersonName::Term(PersonTerm::Trait(id)), variable));
+        }
+        if let Some(found) = sessions::named(checker, written, place)? {
+            return Ok(found);
+        }
+        if let Some(found) = sequences::named(checker, &name, place) {
+            return Ok(found);
         }
         let found = attribute(checker, &name, place);
         let variable = found.map_err(|problem| match written.is_quoted {
@@ -102,9 +110,18 @@ impl Scope for PersonName {
                 let bucket = PersonTerm::Bucket(hash_bucket(checker, call)?);
                 return Some((PersonName::Term(bucket), checker.types.known(Class::Is(ValueType::Number), place)));
             }
-            name if AGGREGATES.contains(&name) => return aggregate(checker, call, place),
+            name if AGGREGATES.contains(&name) => {
+                let (aggregate, variable) = aggregate(checker, call, place)?;
+                return Some((PersonName::Aggregate(Box::new(aggregate)), variable));
+            }
+            "in_session" => {
+                let found = sessions::in_session(checker, call)?;
+                return Some((found, checker.types.known(Class::Is(ValueType::Bool), place)));
+            }
+            name if sequences::FUNCTIONS.contains(&name) => return sequences::call(checker, call, place),
             _ => {
-                let functions = AGGREGATES.into_iter().chain(LOOKUPS).chain(functions::names());
+                let functions =
+                    AGGREGATES.into_iter().chain(sequences::FUNCTIONS).chain(LOOKUPS).chain(functions::names());
                 checker.report(unknown_function(call, functions));
                 return None;
             }
@@ -115,7 +132,7 @@ impl Scope for PersonName {
 
 /// Whether a function of this name is over a person.
 pub(super) fn is_over_person(name: &str) -> bool {
-    AGGREGATES.contains(&name) || LOOKUPS.contains(&name)
+    AGGREGATES.contains(&name) || LOOKUPS.contains(&name) || sequences::FUNCTIONS.contains(&name)
 }
 
 /// The problem that there is no such function; there are these.
@@ -168,7 +185,11 @@ pub(super) fn attribute(
             ProjectProblem::at(place, format!("the project uses more than {TRAITS_MAX} different attributes"));
         return Err(problem.here("this is one too many"));
     }
-    let near_trait = nearest(name, checker.traits.keys().map(|name| name.as_str()));
+    if let Some(help) = sessions::nearly(checker, name) {
+        return Err(unknown.help(help));
+    }
+    let named = checker.traits.keys().chain(checker.sequences.keys());
+    let near_trait = nearest(name, named.map(|name| name.as_str()));
     let near_audience = nearest(name, checker.audiences.keys().map(|name| name.as_str()));
     let near_attribute = nearest(name, checker.attributes.keys().map(|name| name.as_str()));
     let near_attribute = near_attribute.filter(|_| checker.attributes_are_closed);
@@ -204,7 +225,11 @@ fn snake_case(name: &str) -> CompactString {
 }
 
 /// The one argument of a call, which has no names.
-fn only_argument<'c>(checker: &mut Checker, call: &'c FunctionCall, expected: &str) -> Option<&'c SyntaxNode> {
+pub(super) fn only_argument<'c>(
+    checker: &mut Checker,
+    call: &'c FunctionCall,
+    expected: &str,
+) -> Option<&'c SyntaxNode> {
     refuse_named(checker, call, &[]);
     match call.positional.as_slice() {
         [argument] => Some(argument),
@@ -218,7 +243,7 @@ fn only_argument<'c>(checker: &mut Checker, call: &'c FunctionCall, expected: &s
 }
 
 /// Reports named arguments other than those allowed, and those given twice.
-fn refuse_named(checker: &mut Checker, call: &FunctionCall, allowed: &[&str]) {
+pub(super) fn refuse_named(checker: &mut Checker, call: &FunctionCall, allowed: &[&str]) {
     for (index, NamedArgument { name, place, .. }) in call.named.iter().enumerate() {
         if !allowed.contains(&name.as_str()) {
             let help = did_you_mean(name, allowed.iter().copied()).unwrap_or_else(|| match allowed {
@@ -255,7 +280,10 @@ fn audience(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "audience('NAME')")?;
     let name = string(checker, argument, "the name of an audience", "audience('NAME')")?;
     let Some(id) = checker.audiences.get(name).copied() else {
-        let hint = did_you_mean(name, checker.audiences.keys().map(|name| name.as_str()));
+        let hint = match checker.sequences.contains_key(name) {
+            true => Some(format!("it is a sequence, and a condition by itself: {name}")),
+            false => did_you_mean(name, checker.audiences.keys().map(|name| name.as_str())),
+        };
         checker.report(ProjectProblem::at(argument.place, format!("unknown audience `{name}`")).maybe_help(hint));
         return None;
     };
@@ -326,7 +354,20 @@ pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan)
     ProjectProblem::at(place, format!("unknown identifier type `{name}`")).help(help)
 }
 
-fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
+/// What a call of an aggregate over events stands for, with its type; inside nothing where the call is of something else.
+#[expect(clippy::option_option, reason = "what is wrong is reported already, and what is no aggregate is not")]
+pub(super) fn over_events(
+    checker: &mut Checker,
+    call: &FunctionCall,
+    place: TextSpan,
+) -> Option<Option<(Aggregate, Variable)>> {
+    if !AGGREGATES.contains(&call.name.as_str()) {
+        return Some(None);
+    }
+    aggregate(checker, call, place).map(Some)
+}
+
+fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Aggregate, Variable)> {
     let each = call.named.iter().find(|argument| argument.name == "each");
     let array = match each {
         None => None,
@@ -342,7 +383,7 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         let count = checker.count_of(&array, place)?;
         aggregate.each = Some(EachElement { count, columns: items.columns() });
     }
-    Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+    Some((aggregate, variable))
 }
 
 /// The same, once it is known what `item` is.
@@ -485,7 +526,7 @@ fn places_before(checker: &mut Checker, place: Option<&SyntaxNode>) -> Option<u1
 }
 
 /// A whole number from 1 on.
-fn whole(checker: &mut Checker, node: &SyntaxNode, what: &str, most: u16, help: &str) -> Option<u16> {
+pub(super) fn whole(checker: &mut Checker, node: &SyntaxNode, what: &str, most: u16, help: &str) -> Option<u16> {
     let number = if let NodeKind::Number(number) = node.kind { number.as_integer() } else { None };
     let whole = number.and_then(|number| u16::try_from(number).ok()).filter(|number| (1..=most).contains(number));
     if whole.is_none() {
@@ -536,7 +577,12 @@ fn part_of_one(checker: &mut Checker, node: Option<&SyntaxNode>, example: &str) 
 }
 
 /// The events that an aggregate is over: one, several or, where there are none, all; sorted and each once.
-fn events(checker: &mut Checker, node: &SyntaxNode, call: &FunctionCall, example: &str) -> Option<Vec<EventName>> {
+pub(super) fn events(
+    checker: &mut Checker,
+    node: &SyntaxNode,
+    call: &FunctionCall,
+    example: &str,
+) -> Option<Vec<EventName>> {
     let listed = match &node.kind {
         NodeKind::Every => return Some(Vec::new()),
         NodeKind::List(listed) => listed.as_slice(),
@@ -545,6 +591,22 @@ fn events(checker: &mut Checker, node: &SyntaxNode, call: &FunctionCall, example
     if listed.is_empty() {
         let problem = ProjectProblem::at(node.place, "the list of events is empty");
         checker.report(problem.help(format!("any event is `*`: {}(*…)", call.name)));
+        return None;
+    }
+    let is_sequence = match &node.kind {
+        NodeKind::Name(name) => checker.sequences.contains_key(name.written().as_str()),
+        _ => is_call(node, "sequence"),
+    };
+    if is_sequence {
+        let problem = ProjectProblem::at(node.place, format!("`{}` is over events, not over a sequence", call.name));
+        checker.report(
+            problem.help("count_of(sequence(…)) counts completions; last_of(sequence(…)) is the time of the latest"),
+        );
+        return None;
+    }
+    if let Some(all) = listed.iter().find(|node| matches!(&node.kind, NodeKind::Text(name) if name == "*")) {
+        let problem = ProjectProblem::at(all.place, "any event is `*`, without quotes");
+        checker.report(problem.help("an event that really is called so is 'track:*'"));
         return None;
     }
     let mut read = |node| string(checker, node, "the name of an event", example).map(EventName::from);

@@ -71,13 +71,8 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
 impl DefinitionReads {
     fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
         let measure = &definitions.measures[id.index()];
-        let fields: BTreeSet<FieldId> = measure
-            .condition
-            .iter()
-            .chain(measure.shape.argument())
-            .flat_map(fields_of)
-            .chain(measure.array_fields())
-            .collect();
+        let fields: BTreeSet<FieldId> =
+            measure.expressions().flat_map(fields_of).chain(measure.array_fields()).collect();
         if measure.events.is_empty() {
             self.of_all_events.extend(&fields);
         }

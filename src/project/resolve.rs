@@ -106,6 +106,8 @@ pub(super) fn resolve(
     let declared = Declared {
         purposes: written.purposes,
         attributes: written.attributes,
+        sessions: written.sessions,
+        sequences: written.sequences,
         traits: written.traits,
         audiences: written.audiences,
     };

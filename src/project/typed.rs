@@ -1,11 +1,13 @@
 //! Expressions of which the names are resolved and the types have variables: between syntax tree and definitions.
 
 use compact_str::CompactString;
-use dataflows::definitions::{EventTerm, Period, PersonTerm};
+use dataflows::definitions::{EventTerm, Period, PersonTerm, RunningTerm};
 use dataflows::expression::{Arithmetic, Comparison, Function, Pattern};
 use dataflows::model::{EventName, Value};
 
 use super::infer::FieldUse;
+use super::sequences::{SequenceQuestion, TypedSequence};
+use super::sessions::TypedSession;
 use super::types::Variable;
 
 /// An expression over terms `T`.
@@ -43,6 +45,10 @@ pub(super) enum TypedKind<T> {
 pub(super) enum PersonName {
     Aggregate(Box<Aggregate>),
     Attribute(CompactString),
+    Sequence(Box<TypedSequence>, SequenceQuestion),
+    Session(Box<TypedSession>, RunningTerm),
+    /// A name with which something is wrong, which is reported.
+    Broken,
     /// Anything that needs no more work.
     Term(PersonTerm),
 }

@@ -37,6 +37,8 @@ pub(super) struct Written {
     /// Names of attributes with `merge = "deep"`.
     pub(super) merged_attributes: Vec<SubstitutedText>,
     /// Name and expression; `None` where the expression is no string.
+    pub(super) sessions: Vec<WrittenSession>,
+    pub(super) sequences: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) traits: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) audiences: Vec<WrittenAudience>,
     pub(super) destinations: Vec<WrittenDestination>,
@@ -116,6 +118,17 @@ pub(super) struct WrittenOrigin {
     pub(super) events: Option<List>,
     pub(super) sources: Option<List>,
     pub(super) link: Option<SubstitutedText>,
+}
+
+/// `[sessions.NAME]`
+#[derive(Debug)]
+pub(super) struct WrittenSession {
+    pub(super) name: SubstitutedText,
+    /// Nothing where it is wrong.
+    pub(super) gap_ms: Option<u64>,
+    pub(super) events: Option<List>,
+    pub(super) per: Option<SubstitutedText>,
+    pub(super) values: Vec<(SubstitutedText, Option<SubstitutedText>)>,
 }
 
 /// `[audiences.NAME]`
@@ -225,8 +238,12 @@ impl Written {
         let attributes = attributes.is_there().then(|| declared(reader, &attributes, "", &mut merged_attributes));
         // Who only says how objects are put together does not say which attributes there are.
         let attributes = attributes.filter(|declared| !declared.is_empty() || merged_attributes.is_empty());
+        let sessions = root.section(reader, "sessions");
+        let sessions = sessions.entries().map(|(name, value)| session(reader, name, value)).collect();
+        let sequences = root.section(reader, "sequences");
+        let sequences = named_expressions(reader, &sequences, "sequence", "[sequences]", "sequence(…)");
         let traits = root.section(reader, "traits");
-        let traits = traits.entries().map(|(name, value)| (name.clone(), trait_of(reader, &name, value))).collect();
+        let traits = named_expressions(reader, &traits, "trait", "[traits]", "count('Order Completed')");
         let audiences = root.section(reader, "audiences");
         let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
         let destinations = root.section(reader, "destinations");
@@ -296,6 +313,8 @@ impl Written {
             purposes,
             attributes,
             merged_attributes,
+            sessions,
+            sequences,
             traits,
             audiences,
             destinations,
@@ -341,21 +360,43 @@ fn source<'t>(
     }
 }
 
-/// The expression of a trait.
-fn trait_of(
+/// The expressions of a section by their names; what is no text is reported.
+fn named_expressions(
     reader: &mut ProjectReader<'_>,
-    name: &SubstitutedText,
-    value: &Spanned<DeValue<'_>>,
-) -> Option<SubstitutedText> {
-    if value.get_ref().is_table() {
-        let problem = ProjectProblem::at(
-            name.place,
-            format!("expected the expression of trait `{}`, found a section", name.value),
-        );
-        reader.report(problem.help(format!("in [traits] write {} = \"count('Order Completed')\"", name.value)));
-        return None;
-    }
-    reader.text(value)
+    section: &Section<'_>,
+    what: &str,
+    of: &str,
+    example: &str,
+) -> Vec<(SubstitutedText, Option<SubstitutedText>)> {
+    let expression = |(name, value): (SubstitutedText, &Spanned<DeValue<'_>>)| {
+        if value.get_ref().is_table() {
+            let message = format!("expected the expression of {what} `{}`, found a section", name.value);
+            let problem = ProjectProblem::at(name.place, message);
+            reader.report(problem.help(format!("in {of} write {} = \"{example}\"", name.value)));
+            return (name, None);
+        }
+        let text = reader.text(value);
+        (name, text)
+    };
+    section.entries().map(expression).collect()
+}
+
+fn session<'t>(
+    reader: &mut ProjectReader<'_>,
+    name: SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+) -> WrittenSession {
+    let mut section = Section::of_entry(reader, format!("[sessions.{}]", name.value), name.place, value);
+    let gap = section.duration(reader, "gap");
+    section.missing(reader, "gap", "the longest pause between two events of one session");
+    let (events, per) = (section.list(reader, "events"), section.text(reader, "per"));
+    let values = section.section(reader, "values");
+    let values = named_expressions(reader, &values, "value", "`values`", "count('Product Added')");
+    // For people who read the file.
+    section.text(reader, "description");
+    section.finish(reader, nothing_elsewhere);
+    let gap_ms = gap.and_then(|(gap, _)| u64::try_from(gap.as_millis()).ok());
+    WrittenSession { name, gap_ms, events, per, values }
 }
 
 fn audience<'t>(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dataflows::calendar::Zone;
 use dataflows::definitions::{
     Audience, AudienceId, Definitions, DestinationView, EventTerm, Field, FieldRoot, HashBucket, ListedTrait,
-    MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
+    MeasureId, MeasureShape, PersonTerm, SequenceEnd, Trait, TraitId, Window,
 };
 use dataflows::expression::{CalendarField, CalendarUnit, Comparison, Expression, Function};
 use dataflows::model::{PointInTime, Value, ValueType};
@@ -15,6 +15,7 @@ use super::{ComparisonSubject, compare, from_environment, some_cases, told};
 use crate::histories::Case;
 use crate::histories::definitions::{OverPerson, order};
 use crate::histories::expressions::{compare as compared, field, literal, measure, not};
+use crate::histories::sequences::{events, sequence, step};
 
 const NAMES: [&str; 4] = ["age", "hour", "is_recent", "seen"];
 
@@ -47,6 +48,7 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
     let time = |ms| literal(Value::Time(PointInTime::from_ms(ms)));
     let number = |value: f64| literal::<PersonTerm>(value);
     let count = |measure| term(PersonTerm::Count(MeasureId::new(measure)));
+    let last_completion = || term(PersonTerm::LastCompletion(MeasureId::new(3)));
     let hour = || Expression::Call(Function::Extract(CalendarField::Hour, Zone::utc()), vec![clock()]);
     let began = |unit| Expression::Call(Function::Truncate(unit, Zone::utc()), vec![clock()]);
     let bucket = |count, by: Option<&str>| {
@@ -97,6 +99,7 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
         ("shipped_today", compared(sample(2), Comparison::GreaterOrEqual, shift(began(CalendarUnit::Day), -5_000))),
         ("second_half", compared(clock(), Comparison::GreaterOrEqual, shift(began(CalendarUnit::Hour), 1_800_000))),
         ("soon", compared(sample(2), Comparison::LessOrEqual, now(3_600_000))),
+        ("waited", compared(last_completion(), Comparison::GreaterOrEqual, now(-50))),
     ];
     let hour_long = Some(Window { length_ms: 3_600_000, grain_ms: 1_000 });
     let mut definitions = Definitions {
@@ -113,6 +116,12 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
             measure("Order Completed", MeasureShape::Latest(Expression::Term(EventTerm::Timestamp)), None),
             measure("Order Completed", MeasureShape::Count, hour_long),
             measure("Order Completed", MeasureShape::Latest(field(4)), None),
+            sequence(
+                vec![step(events(&["Order Completed"]))],
+                SequenceEnd::Absent(events(&["Product Viewed"]), 7),
+                None,
+                Window { length_ms: 1_000, grain_ms: 1 },
+            ),
         ],
         traits: traits.into_iter().map(|(name, expression)| Trait { name: name.into(), expression }).collect(),
         audiences: audiences.into_iter().map(|(name, condition)| Audience { name: name.into(), condition }).collect(),

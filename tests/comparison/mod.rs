@@ -10,6 +10,8 @@ mod itself;
 mod limits;
 pub mod many;
 mod replaced;
+mod sequences;
+mod sessions;
 mod slices;
 
 use std::collections::BTreeSet;

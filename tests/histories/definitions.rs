@@ -14,6 +14,8 @@ use super::expressions::{
     any, arithmetic, compare, field, is_missing, item, like, literal, measure, not, null, one_of,
 };
 use super::lists::{list_audiences, list_traits, measures_of_lists};
+use super::sequences::{measures_of_sequences, sequence_audiences, sequence_traits};
+use super::sessions::{measures_of_sessions, session_audiences, session_traits};
 
 /// An expression over a person.
 pub type OverPerson = Expression<PersonTerm>;
@@ -56,7 +58,11 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 84] = [
+const TRAITS: [&str; 111] = [
+    "absences_60s",
+    "absent_at_the_end",
+    "absent_of_category",
+    "absent_since_1s",
     "any_5ms",
     "any_total",
     "anythings",
@@ -77,6 +83,8 @@ const TRAITS: [&str; 84] = [
     "city_with_orders",
     "days_ordered",
     "doubled",
+    "dropped_10ms",
+    "dropped_of_category",
     "even_orders",
     "events_1h",
     "first_anything",
@@ -122,7 +130,28 @@ const TRAITS: [&str; 84] = [
     "revenue_before",
     "rounded_1h",
     "rounded_revenue",
+    "sequences_1ms",
+    "sequences_60s",
+    "sequences_last_1h",
+    "sequences_last_5ms",
+    "sequences_of_category",
+    "sequences_of_three",
+    "session_average_of_device",
+    "session_categories",
+    "session_distinct_5ms",
+    "session_duration_20ms",
+    "session_events_of_anonymous",
+    "session_greatest_item",
+    "session_items",
+    "session_landing",
+    "session_last_1ms",
+    "session_least_20ms",
+    "session_list_of_items",
+    "session_revenue_5ms",
+    "session_start_1s",
+    "session_total_of_anonymous",
     "shipped_later",
+    "silences",
     "smallest_total_60s",
     "spread",
     "tag_count",
@@ -144,7 +173,7 @@ const TRAITS: [&str; 84] = [
 ];
 
 /// The names of the audiences, sorted: an audience's id is its place.
-const AUDIENCES: [&str; 24] = [
+const AUDIENCES: [&str; 36] = [
     "anonymous_only",
     "berliners",
     "big_spenders",
@@ -161,6 +190,18 @@ const AUDIENCES: [&str; 24] = [
     "reachable",
     "recent_order",
     "recently_dear",
+    "sequence_absent",
+    "sequence_again",
+    "sequence_bought",
+    "sequence_dropped",
+    "sequence_dropped_60s",
+    "sequence_never",
+    "sequence_silent",
+    "session_1ms",
+    "session_again",
+    "session_known",
+    "session_without_orders",
+    "session_without_views",
     "spread_out",
     "surely_rich",
     "tag_of_city",
@@ -311,7 +352,9 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 34 */ measure(VIEWED, MeasureShape::Tally(category()), s_1),
     ];
     assert_eq!(measures.len(), FIRST_COMPUTED, "the computed ones follow");
-    let measures = [measures, measures_of_computed(), measures_of_lists()].concat();
+    let measures =
+        [measures, measures_of_computed(), measures_of_lists(), measures_of_sequences(), measures_of_sessions()]
+            .concat();
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
@@ -368,7 +411,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("views_before", person(PersonTerm::Count, 27)),
         ("was_lapsed", audience("lapsed")),
     ];
-    let traits = sorted([traits, computed_traits(), list_traits()].concat());
+    let traits = sorted([traits, computed_traits(), list_traits(), sequence_traits(), session_traits()].concat());
 
     let audiences = vec![
         ("anonymous_only", Expression::And(vec![has("anonymous_id"), not(has("user_id")), not(has("email"))])),
@@ -424,7 +467,8 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             ]),
         ),
     ];
-    let audiences = sorted([audiences, computed_audiences(), list_audiences()].concat());
+    let audiences =
+        sorted([audiences, computed_audiences(), list_audiences(), sequence_audiences(), session_audiences()].concat());
 
     let mut definitions = Definitions {
         identity,

@@ -55,6 +55,14 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
             Case { without_order: usize::MAX, ..usual(from_behind(arrays())) }
         }),
         ("lists are set, set anew, written below and taken away", usual(lists())),
+        ("sequences are completed, absent, dropped and undone", usual(sequences())),
+        ("the same of several processes, all in one tick", usual(at_once(of_three_processes(sequences())))),
+        ("the same, where the log did not keep its order at first", Case { without_order: 9, ..usual(sequences()) }),
+        ("the same, where it never did, from behind", {
+            Case { without_order: usize::MAX, ..usual(from_behind(sequences())) }
+        }),
+        ("steps of several people become those of one, and part", usual(sequences_of_two())),
+        ("what is absent comes when its own time is over, and that of what it follows is not", usual(late_absences())),
     ]
 }
 
@@ -365,6 +373,77 @@ fn lists() -> Vec<EventDraft> {
         anything(Value::number(1.0).expect("it is finite")),
     ));
     drafts
+}
+
+/// Steps of the same time, at the ends of what they are near, a millisecond after, and late; and what is absent likewise.
+fn sequences() -> Vec<EventDraft> {
+    let who = ["user_id:1", "device_id:d1"];
+    let now = |gap_ms, what| draft(gap_ms, When::Now, &who[..1], what);
+    let same = |what| draft(0, When::LikeTheOneBefore(1), &who[1..], what);
+    vec![
+        draft(1, When::Now, &who, city(Some("Berlin"))),
+        // Of one time, before and after each other in the log.
+        now(20, order(10.0)),
+        same(view()),
+        same(order(50.0)),
+        // As long as may be after, and longer.
+        now(5, order(10.0)),
+        now(6, view()),
+        now(3, order(10.0)),
+        now(3, view()),
+        now(4, order(0.0)),
+        now(4, view()),
+        // Nothing for long enough; then what comes late takes it back, but for the second.
+        now(30, view()),
+        now(5, order(10.0)),
+        draft(50, When::Ago(47), &who, view()),
+        draft(1, When::Ago(47), &who[1..], view()),
+        draft(1, When::Ago(51), &who[..1], order(200.0)),
+        // At the ends of the longer waits.
+        now(1_000, order(10.0)),
+        now(1_000, view()),
+        now(1, order(10.0)),
+        now(60_000, order(10.0)),
+        draft(8, When::Ago(4), &who[..1], view()),
+        draft(1, When::Ago(60_000), &who[1..], view()),
+    ]
+}
+
+/// Some that wait, one of them after the other, and what ends the wait of some: so late that no window would take it, and before the grid
+/// of the windows has let go of all that it follows.
+fn late_absences() -> Vec<EventDraft> {
+    let who = ["user_id:1", "device_id:d1"];
+    let fields = || vec![(TOTAL, Value::number(50.0).expect("it is finite")), (CATEGORY, Value::text("books"))];
+    let late = || DraftedFact::Track(ORDERED, fields());
+    let mut drafts = vec![draft(1, When::Now, &who, city(Some("Berlin")))];
+    for (window_ms, late_ms) in [(10, 11), (60_000, 60_001), (3_600_000, 3_600_400)] {
+        drafts.extend((0..10).map(|place| draft(1, When::Now, &who[place % 2..][..1], view())));
+        drafts.push(draft(late_ms, When::Ago(window_ms), &who[..1], late()));
+        drafts.push(draft(0, When::LikeTheOneBefore(1), &who[1..], late()));
+        drafts.push(draft(1, When::LikeTheOneBefore(1), &who, view()));
+    }
+    drafts
+}
+
+/// Two people and a device that is now the one's and now the other's, each of whom does a part of it.
+fn sequences_of_two() -> Vec<EventDraft> {
+    let (one, two, device) = ("user_id:1", "user_id:2", "device_id:d1");
+    let now = |gap_ms, who: &[&'static str], what| draft(gap_ms, When::Now, who, what);
+    vec![
+        now(1, &[device], view()),
+        now(2, &[one], order(10.0)),
+        now(2, &[device], order(10.0)),
+        now(1, &[two], view()),
+        now(1, &[device], order(50.0)),
+        now(1, &[one, device], city(Some("Berlin"))),
+        now(3, &[two, device], city(Some("Berlin"))),
+        now(1, &[two], order(10.0)),
+        now(4, &[one, device], city(None)),
+        now(990, &[one], view()),
+        now(1, &[two, device], view()),
+        now(60_000, &[two, "<<user_id:1"], view()),
+        now(1, &[one], order(10.0)),
+    ]
 }
 
 fn unlisted_types() -> Vec<EventDraft> {

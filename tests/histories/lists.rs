@@ -15,20 +15,20 @@ use super::expressions::{any, arithmetic, call, compare, field, item, literal, m
 const COLUMNS: [usize; 3] = [SKU, PRICE, VARIANT];
 
 /// The same measure over the products of events.
-fn of_products(measure: Measure) -> Measure {
+pub fn of_products(measure: Measure) -> Measure {
     let columns = COLUMNS.map(FieldId::new).to_vec();
     Measure { each: Some(ArrayRows { count: FieldId::new(PRODUCTS), columns }), ..measure }
 }
 
-fn sku<T>() -> Expression<T> {
+pub fn sku<T>() -> Expression<T> {
     item(0, ValueType::Text)
 }
 
-fn price<T>() -> Expression<T> {
+pub fn price<T>() -> Expression<T> {
     item(1, ValueType::Number)
 }
 
-fn variant<T>() -> Expression<T> {
+pub fn variant<T>() -> Expression<T> {
     item(2, None)
 }
 

@@ -9,7 +9,9 @@ pub mod definitions;
 mod drafts;
 pub mod expressions;
 mod known;
-mod lists;
+pub mod lists;
+pub mod sequences;
+pub mod sessions;
 mod ticks;
 
 pub use drafts::{Case, DraftedFact, EventDraft, When, cases, integers};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use dataflows::definitions::{Definitions, PersonTerm};
+use dataflows::definitions::{Definitions, Measure, PersonTerm, SequenceEnd};
 use dataflows::expression::{Expression, Function};
 use dataflows::model::{Event, IdentifierId, PointInTime, Tick, Value};
 
 use crate::oracle::{edges, strongest_unblocked};
 
-/// Every tick at which the state can change: arrivals, and windows that open or close. Between them nothing changes.
+/// Every tick at which the state can change: arrivals, windows that open or close, waits that end, and sessions that end. Between them nothing changes.
 pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
     let Some(first) = history.iter().map(|(arrival, _)| *arrival).min() else { return BTreeSet::new() };
     let mut changes = BTreeSet::new();
@@ -19,12 +19,25 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
         let Some(holder) = strongest_unblocked(&definitions.identity, event).map(|primary| primary.id()) else {
             continue;
         };
+        // What completes waits from its own time on.
+        let wait_ends = definitions.measures.iter().filter_map(wait_ms).map(|wait_ms| timestamp.after_ms(wait_ms));
+        changes.extend(wait_ends);
+        let sessions = definitions.measures.iter().filter_map(|measure| measure.shape.session());
+        changes.extend(sessions.map(|session| timestamp.after_ms(session.gap_ms)));
         for period in definitions.measures.iter().filter_map(|measure| measure.within.as_ref()) {
             changes.extend(edges(period, holder, timestamp.as_ms()).into_iter().map(Tick::from_ms));
         }
     }
     changes.extend(looks_at_the_time(definitions, history));
     changes.split_off(&first)
+}
+
+/// How long a completion of a sequence has to wait before it counts.
+fn wait_ms(measure: &Measure) -> Option<u64> {
+    match measure.shape.sequence()?.end {
+        SequenceEnd::Match => None,
+        SequenceEnd::Absent(_, wait_ms) | SequenceEnd::Dropped(_, _, wait_ms) => Some(wait_ms),
+    }
 }
 
 /// What conditions on the time can do at which tick. It is no matter if there are some at which nothing happens: each time that is said

@@ -25,7 +25,7 @@ pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Optio
 }
 
 /// The identifiers of an event that are not blocked, each with whether the event states it.
-fn unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> impl Iterator<Item = (&'a Identifier, bool)> {
+pub fn unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> impl Iterator<Item = (&'a Identifier, bool)> {
     let all = event.identifiers.with_strength().filter(|(identifier, _)| !is_blocked(rules, identifier));
     all.map(|(identifier, strength)| (identifier, strength == Strength::Strong))
 }

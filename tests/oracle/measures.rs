@@ -106,6 +106,8 @@ pub fn counted<'a>(
                 | MeasureShape::Distinct(value)
                 | MeasureShape::Tally(value)
                 | MeasureShape::Recent(value, _) => evaluate_of(&row, value, &lookup),
+                // What it comes to is found in another way.
+                MeasureShape::Sequence(_) | MeasureShape::Session(_) => None,
             };
             if let Some(value) = value {
                 samples.push((event.timestamp, event.position, value, *holder));
@@ -158,7 +160,9 @@ impl CountedValue<'_> {
             | MeasureShape::Sum(_)
             | MeasureShape::Distinct(_)
             | MeasureShape::Tally(_)
-            | MeasureShape::Recent(..) => panic!("this measure picks no value"),
+            | MeasureShape::Recent(..)
+            | MeasureShape::Sequence(_)
+            | MeasureShape::Session(_) => panic!("this measure picks no value"),
         }
     }
 

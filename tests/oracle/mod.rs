@@ -14,6 +14,8 @@ mod like;
 mod measures;
 mod numbers;
 mod person;
+mod sequences;
+mod sessions;
 
 #[cfg(test)]
 mod by_hand;

@@ -14,6 +14,15 @@ use sha2::{Digest, Sha256};
 use super::consent::OracleDecision;
 use super::expression::{evaluate, is_true};
 use super::measures::{CountedValue, counted};
+use super::sequences::{FoundSequence, found};
+use super::sessions::{FoundSession, asked, running};
+
+/// What a measure comes to: what it counts, and the sequence or the running session that it looks for.
+struct OfMeasure<'a> {
+    counted: CountedValue<'a>,
+    sequence: Option<FoundSequence>,
+    running: Option<FoundSession<'a>>,
+}
 
 /// What belongs to one person.
 #[derive(Default)]
@@ -31,8 +40,12 @@ impl OraclePerson<'_> {
     pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
         let record = self.record();
         // Of each measure once: several definitions may ask for it.
-        let of_measure = |measure| counted(definitions, measure, &self.events, now);
-        let measured: Vec<CountedValue> = definitions.measures.iter().map(of_measure).collect();
+        let of_measure = |measure| OfMeasure {
+            counted: counted(definitions, measure, &self.events, now),
+            sequence: found(definitions, measure, &self.events, now),
+            running: running(definitions, measure, &self.events, now),
+        };
+        let measured: Vec<OfMeasure<'_>> = definitions.measures.iter().map(of_measure).collect();
         let mut derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>) = Default::default();
         for step in &definitions.order {
             let lookup = |term: &PersonTerm| self.term((definitions, now), (id, &record), &measured, &derived, term);
@@ -119,11 +132,12 @@ impl OraclePerson<'_> {
         &self,
         (definitions, now): (&Definitions, Tick),
         (id, record): (ProfileId, &Record),
-        measured: &[CountedValue],
+        measured: &[OfMeasure<'_>],
         (traits, audiences): &(BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
         term: &PersonTerm,
     ) -> Option<Value> {
-        let counted = |id: &MeasureId| &measured[id.index()];
+        let counted = |id: &MeasureId| &measured[id.index()].counted;
+        let sequence = |id: &MeasureId| measured[id.index()].sequence.as_ref().expect("it is a sequence");
         match term {
             PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
             PersonTerm::Sum(id) => counted(id).sum_over(1),
@@ -139,6 +153,13 @@ impl OraclePerson<'_> {
             PersonTerm::Deviation(id) => counted(id).deviation(),
             PersonTerm::List(id, limit) => Some(counted(id).list(*limit)),
             PersonTerm::Recent(id) => Some(counted(id).recent()),
+            PersonTerm::Matches(id) => Some(Value::Bool(sequence(id).is_true)),
+            PersonTerm::Completions(id) => Value::number(sequence(id).completions().len() as f64),
+            PersonTerm::LastCompletion(id) => {
+                let latest = sequence(id).completions().iter().max()?;
+                Some(Value::Time((*latest).into()))
+            }
+            PersonTerm::Running(id, term) => asked(measured[id.index()].running.as_ref(), *term),
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;
                 kind.is_none_or(|kind| value.kind() == kind).then_some(value)

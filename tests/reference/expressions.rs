@@ -19,6 +19,8 @@ key = "k"
 write_key = "web-key"
 [access]
 read_token = "read-token"
+[sessions.visit]
+gap = "30 min"
 [audiences.buyers]
 when = "count('Order') > 0"
 "#;

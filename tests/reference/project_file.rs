@@ -26,6 +26,9 @@ zz_none = 1
 from = [{ field = "properties.email", zz_none = 1 }]
 [consent]
 zz_none = 1
+[sessions.NAME]
+gap = "1 min"
+zz_none = 1
 [audiences.NAME]
 when = "true"
 zz_none = 1
@@ -61,7 +64,7 @@ zz_none = 1
 "#;
 
 /// Sections of which the keys are names of the project's own.
-const OF_NAMES: [&str; 2] = ["[attributes]", "[traits]"];
+const OF_NAMES: [&str; 3] = ["[attributes]", "[sequences]", "[traits]"];
 
 /// The keys of each section, as the program lists them to who wrote one that there is not.
 fn known() -> BTreeMap<String, BTreeSet<String>> {
@@ -119,6 +122,7 @@ fn with(heading: &str, key: &str, value: &str) -> String {
     match section(heading).as_str() {
         "the project file" => key,
         "[sources.NAME]" => format!("[sources.web]\nwrite_key = \"k\"\n{key}"),
+        "[sessions.NAME]" => format!("[sessions.visit]\ngap = \"1 min\"\n{key}"),
         "[audiences.NAME]" => format!("[audiences.some]\nwhen = \"true\"\n{key}"),
         "[destinations.NAME]" => format!("{DESTINATION}{key}"),
         "[destinations.NAME.enrich]" => format!("{DESTINATION}[destinations.d.enrich]\n{key}"),

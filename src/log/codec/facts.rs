@@ -4,10 +4,14 @@
 //! packed in memory. Facts of formats 1 and 2 have no positions. Those, and what format 3 had at first, have no decisions apart
 //! from records, and no aliases, which came last of all; otherwise they are the same.
 
+use std::cmp::Reverse;
+
 use bincode::Options;
 use dataflows::definitions::MeasureId;
 use dataflows::facts::{Aliases, Facts};
-use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Strength, Tick, Weight};
+use dataflows::model::{
+    Decisions, EventOrder, IdentifierId, Part, Position, Record, RunValue, Sample, SessionRun, Strength, Tick, Weight,
+};
 use dataflows::observer::{AliasContribution, Link};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -127,6 +131,85 @@ enum StoredPart<'a, P> {
     Count(u16),
     Sum(u16),
     Sample(u16, u64, P, #[serde(borrow)] StoredValue<'a>),
+    Run(u16, #[serde(borrow)] StoredRun<'a, P>),
+}
+
+/// See [`SessionRun`].
+#[derive(Serialize, Deserialize)]
+struct StoredRun<'a, P> {
+    end: (u64, P),
+    start: (u64, P),
+    of: Option<IdentifierId>,
+    events: u64,
+    #[serde(borrow)]
+    values: Vec<StoredRunValue<'a, P>>,
+}
+
+/// Time, position, value.
+#[derive(Serialize, Deserialize)]
+struct StoredSample<'a, P>(u64, P, #[serde(borrow)] StoredValue<'a>);
+
+/// See [`RunValue`].
+#[derive(Serialize, Deserialize)]
+enum StoredRunValue<'a, P> {
+    Count(u64),
+    Sum(u64, i128),
+    #[serde(borrow)]
+    Least(Option<StoredSample<'a, P>>),
+    Greatest(Option<StoredSample<'a, P>>),
+    Distinct(Vec<StoredSample<'a, P>>),
+}
+
+impl<'a> StoredRun<'a, RelativePosition> {
+    fn of(run: &'a SessionRun) -> Self {
+        let SessionRun { end: Reverse(end), start, of, events, values } = run;
+        let order = |order: &EventOrder| (order.at.as_ms(), kept(order.at, order.position));
+        let sample = |Sample { at, position, value }: &'a Sample| {
+            StoredSample(at.as_ms(), kept(*at, *position), StoredValue::of(value))
+        };
+        let value = |value: &'a RunValue| match value {
+            RunValue::Count(count) => StoredRunValue::Count(*count),
+            RunValue::Sum(count, sum) => StoredRunValue::Sum(*count, sum.0),
+            RunValue::Least(least) => StoredRunValue::Least(least.as_ref().map(sample)),
+            RunValue::Greatest(greatest) => StoredRunValue::Greatest(greatest.as_ref().map(sample)),
+            RunValue::Distinct(samples) => StoredRunValue::Distinct(samples.iter().map(sample).collect()),
+        };
+        StoredRun {
+            end: order(end),
+            start: order(start),
+            of: *of,
+            events: *events,
+            values: values.iter().map(value).collect(),
+        }
+    }
+}
+
+impl<P: StoredPosition> StoredSample<'_, P> {
+    fn sample(self) -> Result<Sample, CodecError> {
+        let StoredSample(at, position, value) = self;
+        let (at, position) = (Tick::from_ms(at), position.of_time(at));
+        value.value().map(|value| Sample { at, position, value })
+    }
+}
+
+impl<P: StoredPosition> StoredRun<'_, P> {
+    fn run(self) -> Result<SessionRun, CodecError> {
+        let StoredRun { end, start, of, events, values } = self;
+        let order = |(at, position): (u64, P)| EventOrder { at: Tick::from_ms(at), position: position.of_time(at) };
+        let value = |value: StoredRunValue<'_, P>| {
+            Ok(match value {
+                StoredRunValue::Count(count) => RunValue::Count(count),
+                StoredRunValue::Sum(count, sum) => RunValue::Sum(count, Weight(sum)),
+                StoredRunValue::Least(least) => RunValue::Least(least.map(StoredSample::sample).transpose()?),
+                StoredRunValue::Greatest(best) => RunValue::Greatest(best.map(StoredSample::sample).transpose()?),
+                StoredRunValue::Distinct(samples) => {
+                    RunValue::Distinct(samples.into_iter().map(StoredSample::sample).collect::<Result<_, _>>()?)
+                }
+            })
+        };
+        let values = values.into_iter().map(value).collect::<Result<_, CodecError>>()?;
+        Ok(SessionRun { end: Reverse(order(end)), start: order(start), of, events, values })
+    }
 }
 
 /// Appends the facts of an identifier to a block.
@@ -144,6 +227,7 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
                 let Sample { at, position, value } = &**sample;
                 StoredPart::Sample(measure(*of), at.as_ms(), kept(*at, *position), StoredValue::of(value))
             }
+            Part::Run(of, run) => StoredPart::Run(measure(*of), StoredRun::of(run)),
             // These are told by the sightings of the identifier.
             Part::Identifier(_) | Part::Record(_) => return None,
         };
@@ -245,10 +329,7 @@ fn one<P: StoredPosition>(
         best: Vec::with_capacity(stored.best.len()),
         parts: Vec::with_capacity(stored.parts.len()),
     };
-    let sample = |at, position: P, value: StoredValue<'_>| {
-        let (at, position) = (Tick::from_ms(at), position.of_time(at));
-        value.value().map(|value| Sample { at, position, value })
-    };
+    let sample = |at, position: P, value| StoredSample(at, position, value).sample();
     facts.links.extend(stored.links.into_iter().map(StoredLink::link));
     for (of, at, position, value) in stored.best {
         let Some(of) = measure(of) else { continue };
@@ -262,6 +343,10 @@ fn one<P: StoredPosition>(
             StoredPart::Sample(of, at, position, value) => {
                 let sample = sample(at, position, value)?;
                 measure(of).map(|of| Part::Sample(of, sample.into()))
+            }
+            StoredPart::Run(of, run) => {
+                let run = run.run()?;
+                measure(of).map(|of| Part::Run(of, run.into()))
             }
         };
         facts.parts.extend(part.map(|part| (Tick::from_ms(at), part, Weight(weight))));

@@ -134,6 +134,13 @@ impl<R: Readings> Collector for EngineCounts<R> {
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
+        family(
+            &mut encoder,
+            "deltaic_full_profiles",
+            "Profiles with as many events as one of the sequences looks at, once for each sequence",
+            "limit",
+            Limit::OF_PROFILES.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
+        )?;
         let help =
             "People that an untrusted alias would have merged into another one: they stay apart. Each counts once";
         gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;

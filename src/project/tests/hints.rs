@@ -68,6 +68,86 @@ fn what_can_never_hold_is_warned_of() {
     );
 }
 
+/// What is wrong with a project, and what to do about it, on one line.
+fn problems(source: &str) -> String {
+    match loaded(&format!("identity.key = 'k'\n{source}")) {
+        Ok(_) => panic!("nothing is wrong with {source}"),
+        Err(problems) => flat(&problems),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_session_or_a_sequence_is_told() {
+    for (source, expected) in [
+        ("[sessions.visit]", "gap"),
+        ("[sessions.visit]\ngap = '30'", "the duration `30` has no unit"),
+        ("[sessions.visit]\ngap = '30 min'\nper = 'cookie'", "unknown identifier type `cookie`"),
+        ("[sessions.visit]\ngap = '30 min'\nevents = []", "session `visit` has no events"),
+        ("[sessions.visit]\ngap = '30 min'\nevents = ['Prod*']", "is no pattern"),
+        ("[sessions.visit]\ngap = '30 min'\nvalue = {}", "`values`"),
+        ("[sessions.visit]\ngap = '30 min'\nvalues = { start = \"count('A')\" }", "every session has `start`"),
+        ("[sessions.visit]\ngap = '30 min'\nvalues = { a = \"count('A') > 1\" }", "expected an aggregate over events"),
+        (
+            "[sessions.visit]\ngap = '30 min'\nvalues = { a = \"count('A', within => '1 day')\" }",
+            "the session is the window",
+        ),
+        (
+            "[sessions.visit]\ngap = '30 min'\nvalues = { a = \"top('A', properties.x)\" }",
+            "`top` is no value of a session",
+        ),
+        ("[sessions.visit]\ngap = '30 min'\nvalues = { a = \"lower('A')\" }", "expected an aggregate over events"),
+        ("[sessions.visit]\ngap = '30 min'\nvalues = { a = \"now()\" }", "`now` is no value of a session"),
+        (
+            "[sessions.visit]\ngap = '30 min'\nevents = ['A']\nvalues = { b = \"count('B')\" }",
+            "add it to `events` of the session: \"B\"",
+        ),
+        ("[sessions.Visit]\ngap = '30 min'", "write `visit`"),
+        ("[sequences]\na = \"count('A') > 1\"", "expected a sequence"),
+        ("[sequences]\na = 5", "expected a string"),
+        ("[sequences.a]\nwhen = 'x'", "expected the expression of sequence `a`, found a section"),
+        (
+            "[sequences]\na = \"sequence(step('A'), step('B'), over => '1 day')\"\n[traits]\na = '1'",
+            "`a` is both a sequence and a trait",
+        ),
+        ("[traits]\na = \"count('*') > 1\"", "any event is `*`, without quotes"),
+        (
+            "[sequences]\nbought = \"sequence(step('A'), step('B'), over => '1 day')\"\n[traits]\na = 'bougth'",
+            "did you mean `bought`?",
+        ),
+        (
+            "[sequences]\nbought = \"sequence(step('A'), step('B'), over => '1 day')\"\n[traits]\na = \"count(bought)\"",
+            "count_of(sequence(…))",
+        ),
+        (
+            "[sequences]\nbought = \"sequence(step('A'), step('B'), over => '1 day')\"\n[traits]\na = \"audience('bought')\"",
+            "it is a sequence, and a condition by itself: bought",
+        ),
+        (
+            "[sequences]\nbought = \"sequence(step('A'), step('B'), over => '1 day')\"\n[attributes]\nbought = 'string'",
+            "`bought` is both a sequence and an attribute",
+        ),
+        ("[sessions.visit]\ngap = '30 min'\n[traits]\na = 'visit.events'", "did you mean `session.visit.events`?"),
+        (
+            "[sessions.visit]\ngap = '30 min'\n[traits]\na = 'sessions.visit.events'",
+            "did you mean `session.visit.events`?",
+        ),
+        (
+            "[sessions.visit]\ngap = '30 min'\n[audiences.x]\nwhen = 'true'\n[destinations.d]\ntype = 'file'\npath = 'x'\naudiences = ['x']\nidentifiers = ['user_id']\ntraits = ['session.visit.events']",
+            "`session.visit.events` is a value of a session, and no trait",
+        ),
+        (
+            "[traits]\na = \"sequence(step('A'), step('B', within = '1 hour'), over => '1 day')\"",
+            "named arguments are written `within => …`",
+        ),
+        ("[traits]\na = \"sequence(step('A'), step('B'), '7 days')\"", "the window is written `over => '7 days'`"),
+        // What is wrong with it is told once, however often it is used.
+        ("[sequences]\na = \"sequence(step('A'))\"\n[traits]\nb = 'a'\nc = 'count_of(a)'", "`sequence` needs `over`"),
+    ] {
+        let told = problems(source);
+        assert!(told.contains(expected) && told.matches('×').count() == 1, "{source}\n{told}");
+    }
+}
+
 #[test]
 fn what_is_declared_is_not_warned_of() {
     let declared = |names: &str| warnings(&format!("[attributes]\n{names}\n{}", audience("user_id = \"Rome\"")));

@@ -128,6 +128,54 @@ const MISTAKES: &[&str] = &[
     "tags[0]",
     "list('Order', properties.sku, 5)",
     "last_n('Order', 5, properties.sku)",
+    // Of sequences.
+    "sequence('A', 'B')",
+    "sequence(step('A'), step('B'))",
+    "sequence(step('A'), step('B'), within => '7 days')",
+    "sequence(step('A'), step('B'), over => '7 days', where => properties.x > 1)",
+    "sequence(step('A'), over => '7 days')",
+    "sequence(over => '7 days')",
+    "sequence(absent('A', within => '1 day'), over => '7 days')",
+    "sequence(absent('A', within => '1 day'), step('B'), over => '7 days')",
+    "sequence(step('A', within => '1 hour'), step('B'), over => '7 days')",
+    "sequence(step('A'), step('B', within => '9 days'), over => '7 days')",
+    "sequence(step('A'), absent('B'), over => '7 days')",
+    "sequence(step('A'), absent('B', within => '7 days'), over => '7 days')",
+    "sequence(step('A'), not step('B'), over => '7 days')",
+    "sequence(step('A', 'B'), step('C'), over => '7 days')",
+    "sequence(step('A', properties.x > 1), step('C'), over => '7 days')",
+    "sequence(step('A', where => city = 'Rome'), step('C'), over => '7 days')",
+    "sequence(step('A', where => now() > timestamp), step('C'), over => '7 days')",
+    "sequence(step('A'), step('B'), over => '7 days', same => product_id)",
+    "sequence(step('A'), step('B'), over => '7 days', same => 'product_id')",
+    "sequence(at_least(3, 'A'), over => '7 days')",
+    "sequence(at_least(0, step('A')), over => '7 days')",
+    "sequence(at_least(step('A'), 3), over => '7 days')",
+    "sequence(step('A'), step('B'), over => '7 days') > 1",
+    "count(sequence(step('A'), step('B'), over => '7 days'))",
+    "count_of('bought') > 1",
+    "count_of(bought) > 1",
+    "last_of(count('A'))",
+    "dropped_at(sequence(step('A'), step('B'), over => '7 days'), 1)",
+    "dropped_at(sequence(step('A'), step('B', within => '7 days'), over => '7 days'), 1)",
+    "dropped_at(sequence(step('A'), step('B', within => '1 day'), over => '7 days'), 2)",
+    "dropped_at(sequence(step('A'), absent('B', within => '1 day'), over => '7 days'), 1)",
+    "step('A')",
+    "absent('A', within => '1 day')",
+    "funnel('A', 'B')",
+    "followed_by('A', 'B')",
+    // Of sessions; there is one that is called `visit`.
+    "session.visit.cart",
+    "session.visit",
+    "session.visits.carts",
+    "session.carts",
+    "session.visit.carts = 'one'",
+    "in_session(visit)",
+    "in_session('visits')",
+    "in_session()",
+    "count('A', where => session.visit.carts > 1)",
+    "count('A', where => in_session('visit'))",
+    "session_count('visit')",
 ];
 
 #[test]
@@ -137,6 +185,7 @@ fn mistakes_are_understood() {
         let literal = toml::Value::String((*mistake).to_owned());
         let source = format!(
             "identity.key = 'k'\n[attributes]\ncity = 'string'\nage = 'number'\nvip = 'boolean'\nmember = 'boolean'\nseen = 'time'\n\
+             [sessions.visit]\ngap = '30 min'\nvalues = {{ carts = \"count('A')\" }}\n\
              [audiences.buyers]\nwhen = \"count('Order') > 0\"\n[traits]\nx = {literal}\n"
         );
         writeln!(told, "{mistake}").unwrap();

@@ -8,6 +8,8 @@ mod lists;
 mod numbers;
 mod people;
 mod reach;
+mod sequences;
+mod sessions;
 mod windows;
 
 use dataflows::model::{Event, Position, Tick};

@@ -1,0 +1,127 @@
+//! The session of a person that is running, put together from the runs of the person's identifiers (docs/concepts/sessions.md).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::person::{ProfilePast, add};
+use crate::definitions::{MeasureId, RunTerm, RunningTerm, Session};
+use crate::model::{Number, Part, RunValue, Sample, SessionRun, Tick, Value, Weight};
+
+/// The runs of a person, as far as they are asked for, and the session that is running.
+#[derive(Default)]
+pub struct RunningSession {
+    /// Runs that came since what is past, and that went; in their order.
+    changes: Vec<(Arc<SessionRun>, Weight)>,
+    /// All runs of the session as one.
+    run: Option<SessionRun>,
+    /// When it ends, if nothing comes.
+    pub ends_at: Option<Tick>,
+}
+
+impl RunningSession {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.changes.clear();
+        (self.run, self.ends_at) = (None, None);
+    }
+
+    /// A run comes, or goes.
+    pub fn change(&mut self, run: &Arc<SessionRun>, weight: Weight) {
+        add(&mut self.changes, run, weight);
+    }
+
+    /// Finds the session that is running at a tick. Runs come by their ends, the latest first, so only those of the session are looked at,
+    /// and one more.
+    pub fn find(&mut self, measure: MeasureId, session: &Session, past: &mut ProfilePast, tick: Tick) {
+        let mut found = SessionSoFar { run: None, gap_ms: session.gap_ms, tick };
+        let mut changes = self.changes.iter().peekable();
+        let mut flow = ControlFlow::Continue(());
+        past.visit(&Part::Run(measure, SessionRun::first().into()), |part, weight| {
+            let Part::Run(of, run) = part else { return false };
+            if *of != measure {
+                return false;
+            }
+            while let Some((change, more)) = changes.next_if(|(change, _)| change < run) {
+                if found.take(change, *more).is_break() {
+                    flow = ControlFlow::Break(());
+                    return false;
+                }
+            }
+            let more = changes.next_if(|(change, _)| change == run).map_or(0, |(_, more)| more.0);
+            flow = found.take(run, Weight(weight.0 + more));
+            flow.is_continue()
+        });
+        if flow.is_continue() {
+            _ = changes.try_for_each(|(change, more)| found.take(change, *more));
+        }
+        self.run = found.run;
+        self.ends_at = self.run.as_ref().map(|run| run.end.0.at.after_ms(session.gap_ms));
+    }
+
+    /// What is asked of it.
+    pub fn value(&self, term: RunningTerm) -> Option<Value> {
+        let Some(run) = &self.run else { return (term == RunningTerm::IsThere).then_some(Value::Bool(false)) };
+        let seconds = |ms: u64| Number::of_millionths(i128::from(ms) * 1_000, 1).map(Value::Number);
+        match term {
+            RunningTerm::IsThere => Some(Value::Bool(true)),
+            RunningTerm::Start => Some(Value::Time(run.start.at.into())),
+            RunningTerm::Duration => seconds(run.end.0.at.as_ms().saturating_sub(run.start.at.as_ms())),
+            RunningTerm::Events => Value::number(run.events as f64),
+            RunningTerm::Value(place, term) => value_of(run.values.get(usize::from(place))?, term),
+        }
+    }
+}
+
+/// The session, as far as its runs have come.
+struct SessionSoFar {
+    run: Option<SessionRun>,
+    gap_ms: u64,
+    tick: Tick,
+}
+
+impl SessionSoFar {
+    /// Takes the run with the next later end; ends where none that follows belongs to the session.
+    fn take(&mut self, run: &SessionRun, weight: Weight) -> ControlFlow<()> {
+        let Ok(times) = u64::try_from(weight.0) else { return ControlFlow::Continue(()) };
+        if times == 0 {
+            return ControlFlow::Continue(());
+        }
+        let is_over = |until: Tick| run.end.0.at.after_ms(self.gap_ms) < until;
+        match &mut self.run {
+            None if is_over(self.tick.next()) => ControlFlow::Break(()),
+            None => {
+                self.run = Some(run.clone().times(times));
+                ControlFlow::Continue(())
+            }
+            Some(session) if is_over(session.start.at) => ControlFlow::Break(()),
+            Some(session) => {
+                if session.is_near(run, self.gap_ms) {
+                    session.join(&run.clone().times(times));
+                }
+                ControlFlow::Continue(())
+            }
+        }
+    }
+}
+
+fn value_of(value: &RunValue, term: RunTerm) -> Option<Value> {
+    let values = |samples: &[Sample], most: usize| {
+        Value::List(samples.iter().take(most).map(|sample| Some(sample.value.clone())).collect())
+    };
+    match (value, term) {
+        (RunValue::Count(count), RunTerm::Count) => Value::number(*count as f64),
+        (RunValue::Sum(count, _), RunTerm::Count) => Value::number(*count as f64),
+        (RunValue::Sum(count, sum), RunTerm::Sum) if *count > 0 => sum.as_sum_over(1).map(Value::Number),
+        (RunValue::Sum(count, sum), RunTerm::Average) if *count > 0 => {
+            sum.as_sum_over((*count).into()).map(Value::Number)
+        }
+        (RunValue::Least(sample) | RunValue::Greatest(sample), RunTerm::Sample) => {
+            sample.as_ref().map(|sample| sample.value.clone())
+        }
+        (RunValue::Distinct(samples), RunTerm::Distinct) => {
+            Some(Value::Number(Number::from(u32::try_from(samples.len()).unwrap_or(u32::MAX))))
+        }
+        (RunValue::Distinct(samples), RunTerm::List(most)) => Some(values(samples, most.into())),
+        _ => None,
+    }
+}
