@@ -1,11 +1,12 @@
 //! How fast is `deltaic replay`, JSON parsing included, on a shop-shaped stream with three windowed audiences?
 //!
 //! ```text
-//! cargo bench --bench replay -- [--people N] [--events N] [--workers N] [--seed N] [--sequence 1]
+//! cargo bench --bench replay -- [--people N] [--events N] [--workers N] [--seed N] [--sequence 1] [--session 1]
 //! ```
 //!
 //! With `--sequence 1` there is an audience of a sequence of three steps over seven days beside them, with `--sequence 2` one of the same
-//! product in all steps.
+//! product in all steps. With `--session 1` there is a session of all events with a pause of 30 minutes and three values, and an audience of
+//! those whose session has something in the cart.
 
 mod shop;
 
@@ -36,7 +37,15 @@ fn main() {
     let of_sequence = sequence.map_or_else(String::new, |steps| {
         format!("\n[audiences.in_order]\nwhen = \"sequence({steps}, over => '7 days')\"\n")
     });
-    let project = shop::load(folder.path(), &[shop::PROJECT, &of_sequence].concat());
+    let of_session = match arguments.number("session", 0) {
+        0 => "",
+        _ => {
+            "\n[sessions.visit]\ngap = \"30 min\"\nvalues = { carts = \"count('Product Added')\", \
+             spent = \"sum('Order Completed', properties.total)\", landing = \"first('page', properties.path)\" }\n\
+             [audiences.shopping]\nwhen = \"in_session('visit') and session.visit.carts > 0 and session.visit.spent is null\"\n"
+        }
+    };
+    let project = shop::load(folder.path(), &[shop::PROJECT, &of_sequence, of_session].concat());
 
     let path = folder.path().join("events.jsonl");
     let mut file = BufWriter::new(std::fs::File::create(&path).expect("a new file can be created"));

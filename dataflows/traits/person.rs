@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::identifiers::PersonIdentifiers;
 use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
-use super::running::RunningSession;
+use super::running::{RunningSession, WeightedRuns};
 use super::samples::Samples;
 use super::sequences::SequenceProgress;
 use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm};
@@ -116,6 +116,10 @@ pub struct Person {
     crowded: Vec<MeasureId>,
     /// Of the person at hand, values that were kept and not asked for yet.
     restored: Vec<(MeasureId, Samples)>,
+    /// The measures of which a long session is running.
+    long: Vec<MeasureId>,
+    /// Of the person at hand, runs that were kept and not asked for yet.
+    restored_runs: Vec<(MeasureId, WeightedRuns)>,
     /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
     /// here, so it is what the past would say.
     kept: FxHashMap<ProfileId, PersonState>,
@@ -126,6 +130,7 @@ pub struct Person {
 struct PersonState {
     writes: Option<Box<TopicWrites>>,
     samples: Vec<(MeasureId, Samples)>,
+    runs: Vec<(MeasureId, WeightedRuns)>,
 }
 
 impl Person {
@@ -141,6 +146,8 @@ impl Person {
             profile: None,
             crowded: Vec::new(),
             restored: Vec::new(),
+            long: Vec::new(),
+            restored_runs: Vec::new(),
             kept: FxHashMap::default(),
         };
         person.values.resize_with(plan.values(), KnownAt::default);
@@ -155,7 +162,8 @@ impl Person {
         self.profile = Some(profile);
         // Nearly always nothing is kept of anybody.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&profile) };
-        let PersonState { writes, samples } = kept.unwrap_or_default();
+        let PersonState { writes, samples, runs } = kept.unwrap_or_default();
+        self.restored_runs = runs;
         self.records.next_person(writes);
         self.restored = samples;
         let goes = |(_, part, weight): &&(_, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
@@ -173,8 +181,12 @@ impl Person {
                 samples.push((measure, std::mem::take(known)));
             }
         }
-        if writes.is_some() || !samples.is_empty() {
-            self.kept.insert(profile, PersonState { writes, samples });
+        let mut runs = std::mem::take(&mut self.restored_runs);
+        for measure in self.long.drain(..) {
+            runs.extend(self.measures[measure.index()].session.take_kept().map(|kept| (measure, kept)));
+        }
+        if writes.is_some() || !samples.is_empty() || !runs.is_empty() {
+            self.kept.insert(profile, PersonState { writes, samples, runs });
         }
     }
 
@@ -372,7 +384,12 @@ impl Person {
             MeasureShape::Sequence(sequence) => {
                 counted.progress = SequenceProgress::of(sequence, &mut counted.samples, tick);
             }
-            MeasureShape::Session(session) => counted.session.find(measure, session, past, tick),
+            MeasureShape::Session(session) => {
+                counted.session.find(measure, session, past, tick);
+                if counted.session.is_to_be_kept() && !self.long.contains(&measure) {
+                    self.long.push(measure);
+                }
+            }
             _ => {}
         }
     }
@@ -388,6 +405,9 @@ impl Person {
         (counted.count, counted.sum) = Default::default();
         counted.samples.clear();
         counted.session.clear();
+        if let Some(at) = self.restored_runs.iter().position(|(of, _)| *of == measure) {
+            counted.session.restore(self.restored_runs.swap_remove(at).1);
+        }
         match plan.definitions.measures[measure.index()].shape {
             MeasureShape::Count => counted.count = past.amount(&Part::Count(measure)),
             MeasureShape::Sum(_) => {

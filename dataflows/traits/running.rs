@@ -7,11 +7,20 @@ use super::person::{ProfilePast, add};
 use crate::definitions::{MeasureId, RunTerm, RunningTerm, Session};
 use crate::model::{Number, Part, RunValue, Sample, SessionRun, Tick, Value, Weight};
 
+/// Runs in their order, each with how many times it is there.
+pub type WeightedRuns = Vec<(Arc<SessionRun>, Weight)>;
+
+/// Events of a running session from which on all runs of the person are kept from change to change. What a run was before each of its
+/// events is among what is past for a while, and would be gone through again and again.
+const KEPT_FROM_EVENTS: u64 = 16;
+
 /// The runs of a person, as far as they are asked for, and the session that is running.
 #[derive(Default)]
 pub struct RunningSession {
-    /// Runs that came since what is past, and that went; in their order.
-    changes: Vec<(Arc<SessionRun>, Weight)>,
+    /// Runs that came since what is past, and that went; or, where these are kept, all that there are. In their order.
+    changes: WeightedRuns,
+    /// Whether all that there are is kept, and nothing of what is past is looked at.
+    is_whole: bool,
     /// All runs of the session as one.
     run: Option<SessionRun>,
     /// When it ends, if nothing comes.
@@ -22,7 +31,23 @@ impl RunningSession {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.changes.clear();
-        (self.run, self.ends_at) = (None, None);
+        (self.is_whole, self.run, self.ends_at) = (false, None, None);
+    }
+
+    /// All runs, where they are to be kept until the next change.
+    pub fn take_kept(&mut self) -> Option<WeightedRuns> {
+        let is_long = self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS);
+        (is_long && self.is_whole).then(|| std::mem::take(&mut self.changes))
+    }
+
+    /// Goes on with all runs that were kept.
+    pub fn restore(&mut self, all: WeightedRuns) {
+        (self.changes, self.is_whole) = (all, true);
+    }
+
+    /// Whether the session is so long that all runs are to be kept.
+    pub fn is_to_be_kept(&self) -> bool {
+        self.is_whole && self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS)
     }
 
     /// A run comes, or goes.
@@ -33,10 +58,20 @@ impl RunningSession {
     /// Finds the session that is running at a tick. Runs come by their ends, the latest first, so only those of the session are looked at,
     /// and one more.
     pub fn find(&mut self, measure: MeasureId, session: &Session, past: &mut ProfilePast, tick: Tick) {
+        if self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS) && !self.is_whole {
+            past.visit(&Part::Run(measure, SessionRun::first().into()), |part, weight| match part {
+                Part::Run(of, run) if *of == measure => {
+                    add(&mut self.changes, run, weight);
+                    true
+                }
+                _ => false,
+            });
+            self.is_whole = true;
+        }
         let mut found = SessionSoFar { run: None, gap_ms: session.gap_ms, tick };
         let mut changes = self.changes.iter().peekable();
         let mut flow = ControlFlow::Continue(());
-        past.visit(&Part::Run(measure, SessionRun::first().into()), |part, weight| {
+        let mut visit = |part: &Part, weight: Weight| {
             let Part::Run(of, run) = part else { return false };
             if *of != measure {
                 return false;
@@ -50,7 +85,10 @@ impl RunningSession {
             let more = changes.next_if(|(change, _)| change == run).map_or(0, |(_, more)| more.0);
             flow = found.take(run, Weight(weight.0 + more));
             flow.is_continue()
-        });
+        };
+        if !self.is_whole {
+            past.visit(&Part::Run(measure, SessionRun::first().into()), &mut visit);
+        }
         if flow.is_continue() {
             _ = changes.try_for_each(|(change, more)| found.take(change, *more));
         }
