@@ -27,12 +27,6 @@ when = "ordered_at < now() - interval '1 second'"
 when = "is_recent is not true"
 "#;
 
-/// A read, with the tick as of which it is.
-async fn read(server: &ServerProcess, identifier: &str, after: u64) -> (i64, Value) {
-    let answer = server.get(&format!("/v1/profiles/{identifier}?after={after}&wait_ms=30000")).await.json();
-    (answer["as_of"].as_i64().expect("it says as of when"), answer["profile"].clone())
-}
-
 /// What a read says of the conditions on the time, beside what it says of when the order was.
 #[track_caller]
 fn check((as_of, profile): &(i64, Value)) -> bool {
@@ -48,7 +42,7 @@ fn check((as_of, profile): &(i64, Value)) -> bool {
 
 /// Reads until the person waits; each read is right.
 async fn until_waiting(server: &ServerProcess, identifier: &str, token: u64) {
-    while !check(&read(server, identifier, token).await) {}
+    while !check(&server.profile_as_of(identifier, token).await) {}
 }
 
 fn bucket(value: &str) -> u64 {
@@ -64,7 +58,7 @@ async fn conditions_on_the_time_change_without_an_event() {
         |user: &str| json!({"type": "track", "event": "Order", "userId": user, "anonymousId": format!("{user}-phone")});
     let born = json!({"type": "identify", "userId": "ann", "traits": {"born": "1980-02-29"}});
     let token = server.take(&[order("ann"), born]).await;
-    let first = read(&server, "user_id:ann", token).await;
+    let first = server.profile_as_of("user_id:ann", token).await;
     check(&first);
     let (_, profile) = first;
     assert!(profile["traits"]["age"].as_u64() >= Some(46), "{profile}");
@@ -81,7 +75,7 @@ async fn conditions_on_the_time_change_without_an_event() {
     until_waiting(&server, "user_id:ann", token).await;
     // Who orders again waits anew.
     let token = server.take(&[order("ben")]).await;
-    assert!(!check(&read(&server, "user_id:ben", token).await), "the order was just now");
+    assert!(!check(&server.profile_as_of("user_id:ben", token).await), "the order was just now");
     until_waiting(&server, "user_id:ben", token).await;
     server.stop();
 }

@@ -28,11 +28,6 @@ when = "bought"
 when = "left"
 "#;
 
-async fn read(server: &ServerProcess, identifier: &str, after: u64) -> (i64, Value) {
-    let answer = server.get(&format!("/v1/profiles/{identifier}?after={after}&wait_ms=30000")).await.json();
-    (answer["as_of"].as_i64().expect("it says as of when"), answer["profile"].clone())
-}
-
 fn event(name: &str, who: &Value, at: jiff::Timestamp, sku: &str) -> Value {
     let mut event = json!({"type": "track", "event": name, "timestamp": at.to_string(), "properties": {"sku": sku}});
     event.as_object_mut().unwrap().extend(who.as_object().unwrap().clone());
@@ -46,7 +41,7 @@ fn is_in(profile: &Value, audience: &str) -> bool {
 /// Reads until the absence shows; each read is right.
 async fn until_left(server: &ServerProcess, identifier: &str, token: u64, added: jiff::Timestamp) {
     loop {
-        let (as_of, profile) = read(server, identifier, token).await;
+        let (as_of, profile) = server.profile_as_of(identifier, token).await;
         let age_ms = as_of - added.as_millisecond();
         assert_eq!(is_in(&profile, "leavers"), age_ms >= 1_000, "{age_ms} ms after it: {profile}");
         assert_eq!(profile["traits"]["lefts"], json!(i32::from(age_ms >= 1_000)), "{profile}");
@@ -72,11 +67,11 @@ async fn what_followed_and_what_did_not() {
             event("Add", &laptop, ago(290), "b"),
         ])
         .await;
-    let (_, profile) = read(&server, "anonymous_id:p", token).await;
+    let (_, profile) = server.profile_as_of("anonymous_id:p", token).await;
     assert_eq!((&profile["traits"]["purchases"], &profile["traits"]["is_stuck"]), (&json!(0), &json!(true)));
     let login = |device: &str| json!({"type": "identify", "anonymousId": device, "userId": "ann"});
     let token = server.take(&[login("p"), login("l")]).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(profile["traits"]["purchases"], json!(1), "{profile}");
     let last: jiff::Timestamp = profile["traits"]["last_purchase"].as_str().unwrap().parse().unwrap();
     assert_eq!(last.as_millisecond(), ago(60).as_millisecond());
@@ -85,7 +80,7 @@ async fn what_followed_and_what_did_not() {
     assert_eq!((&profile["traits"]["lefts"], &profile["traits"]["is_stuck"]), (&json!(2), &json!(false)));
     // A phone that was offline: the order came within a second after all, of the second product.
     let token = server.take(&[event("Order", &ann, ago(290) + jiff::SignedDuration::from_millis(1_000), "c")]).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(profile["traits"]["lefts"], json!(1), "{profile}");
     checkpointed(&folder, token).await;
 
@@ -95,7 +90,7 @@ async fn what_followed_and_what_did_not() {
     server.kill();
     let server = ServerProcess::start(folder.path(), &["--workers", "2"], &[]).await;
     until_left(&server, "user_id:ben", token, added).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!((&profile["traits"]["purchases"], &profile["traits"]["lefts"]), (&json!(1), &json!(1)), "{profile}");
     assert!(is_in(&profile, "buyers"), "{profile}");
     server.stop();
@@ -112,7 +107,7 @@ async fn who_has_more_events_than_are_looked_at_is_told() {
     let mut events = vec![event("View", &ann, at(5_000), "a"), event("Add", &ann, at(4_999), "a")];
     events.extend((0..997).map(|ms| event("Order", &ann, at(4_000 - ms), "a")));
     let token = server.take(&events).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(profile["traits"]["purchases"], json!(997), "{profile}");
     let full = |metrics: &str| -> u64 {
         let line = metrics.lines().find(|line| line.starts_with("deltaic_full_profiles")).unwrap();
@@ -121,12 +116,12 @@ async fn who_has_more_events_than_are_looked_at_is_told() {
     assert_eq!(full(&server.get("/metrics").await.body), 0);
     // One that fits no step does not count.
     let token = server.take(&[event("Order", &ann, at(100), "a"), event("Else", &ann, at(90), "a")]).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(profile["traits"]["purchases"], json!(998), "{profile}");
     // The events of `bought`, but not of the two other sequences. It is told a little later than it is read.
     while full(&server.get("/metrics").await.body) != 1 {}
     let token = server.take(&[event("Order", &ann, at(80), "a")]).await;
-    let (_, profile) = read(&server, "user_id:ann", token).await;
+    let (_, profile) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(profile["traits"]["purchases"], json!(0), "the view is none of the latest thousand: {profile}");
     server.stop();
 }

@@ -41,11 +41,6 @@ when = "session.visit.carts > 0 and session.visit.spent is null"
 when = "in_session('short')"
 "#;
 
-async fn read(server: &ServerProcess, identifier: &str, after: u64) -> (i64, Value) {
-    let answer = server.get(&format!("/v1/profiles/{identifier}?after={after}&wait_ms=30000")).await.json();
-    (answer["as_of"].as_i64().expect("it says as of when"), answer["profile"].clone())
-}
-
 /// What a profile shows of these traits.
 fn traits<const N: usize>(profile: &Value, names: [&str; N]) -> Value {
     names.iter().map(|name| profile["traits"][name].clone()).collect()
@@ -71,13 +66,13 @@ async fn a_session_goes_on_over_devices_and_is_put_together_from_what_is_late() 
             track("phone", "Else", 80, json!({})),
         ])
         .await;
-    let (_, phone) = read(&server, "anonymous_id:phone", token).await;
+    let (_, phone) = server.profile_as_of("anonymous_id:phone", token).await;
     assert_eq!(traits(&phone, ["carts", "urls", "events", "on_device"]), json!([0, ["/later"], 1, 1]));
-    let (_, laptop) = read(&server, "anonymous_id:laptop", token).await;
+    let (_, laptop) = server.profile_as_of("anonymous_id:laptop", token).await;
     assert_eq!(traits(&laptop, ["carts", "urls", "events"]), json!([null, null, null]), "it is over");
 
     let token = server.take(&[login("laptop"), login("phone")]).await;
-    let (_, ann) = read(&server, "user_id:ann", token).await;
+    let (_, ann) = server.profile_as_of("user_id:ann", token).await;
     let shown = ["carts", "spent", "landing", "urls", "duration", "events"];
     assert_eq!(traits(&ann, shown), json!([1, null, "/start", ["/laptop", "/later", "/start"], 55 * 60, 4]));
     // By device: the latest event is the login on the phone, which is one with what was done there no more than half an hour before.
@@ -93,16 +88,16 @@ async fn a_session_goes_on_over_devices_and_is_put_together_from_what_is_late() 
     let token = server
         .take(&[track("laptop", "Order", 35, products), page("phone", 130, "/first"), page("laptop", 100, "/between")])
         .await;
-    let (_, ann) = read(&server, "user_id:ann", token).await;
+    let (_, ann) = server.profile_as_of("user_id:ann", token).await;
     let urls = json!(["/between", "/first", "/laptop", "/later", "/start"]);
     assert_eq!(traits(&ann, shown), json!([1, 12.5, "/first", urls, 115 * 60, 7]));
     assert_eq!(traits(&ann, ["biggest"]), json!([8.5]));
     // Somebody else logs in on the phone: what was done with it goes there, and what is left is over.
     let token =
         server.take(&[json!({"type": "identify", "anonymousId": "phone", "userId": "ben", "timestamp": ago(0)})]).await;
-    let (_, ann) = read(&server, "user_id:ann", token).await;
+    let (_, ann) = server.profile_as_of("user_id:ann", token).await;
     assert_eq!(traits(&ann, ["carts", "events"]), json!([null, null]));
-    let (_, ben) = read(&server, "user_id:ben", token).await;
+    let (_, ben) = server.profile_as_of("user_id:ben", token).await;
     assert_eq!(traits(&ben, ["carts", "urls", "events"]), json!([0, ["/later"], 1]));
     server.stop();
 }
@@ -114,14 +109,14 @@ async fn a_session_ends_by_itself() {
     for restart in [false, true] {
         let event = json!({"type": "track", "event": "Any", "userId": "ann"});
         let token = server.take(&[event]).await;
-        let (_, profile) = read(&server, "user_id:ann", token).await;
+        let (_, profile) = server.profile_as_of("user_id:ann", token).await;
         let began: jiff::Timestamp = profile["traits"]["short"].as_str().expect("it runs").parse().unwrap();
         if restart {
             server.kill();
             server = ServerProcess::start(folder.path(), &[], &[]).await;
         }
         loop {
-            let (as_of, profile) = read(&server, "user_id:ann", token).await;
+            let (as_of, profile) = server.profile_as_of("user_id:ann", token).await;
             let age_ms = as_of - began.as_millisecond();
             let is_running = profile["audiences"].as_array().unwrap().contains(&json!("brief"));
             assert_eq!(is_running, age_ms < 1_000, "{age_ms} ms after it began: {profile}");

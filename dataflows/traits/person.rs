@@ -404,17 +404,18 @@ impl Person {
         counted.person = self.turn.person;
         (counted.count, counted.sum) = Default::default();
         counted.samples.clear();
-        counted.session.clear();
-        if let Some(at) = self.restored_runs.iter().position(|(of, _)| *of == measure) {
-            counted.session.restore(self.restored_runs.swap_remove(at).1);
-        }
         match plan.definitions.measures[measure.index()].shape {
             MeasureShape::Count => counted.count = past.amount(&Part::Count(measure)),
             MeasureShape::Sum(_) => {
                 counted.count = past.amount(&Part::Count(measure));
                 counted.sum = past.amount(&Part::Sum(measure));
             }
-            MeasureShape::Session(_) => {}
+            MeasureShape::Session(_) => {
+                counted.session.clear();
+                if let Some(at) = self.restored_runs.iter().position(|(of, _)| *of == measure) {
+                    counted.session.restore(self.restored_runs.swap_remove(at).1);
+                }
+            }
             _ if let Some(at) = self.restored.iter().position(|(of, _)| *of == measure) => {
                 counted.samples = self.restored.swap_remove(at).1;
                 note(measure, &counted.samples, &mut self.crowded);

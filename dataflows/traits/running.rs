@@ -36,8 +36,7 @@ impl RunningSession {
 
     /// All runs, where they are to be kept until the next change.
     pub fn take_kept(&mut self) -> Option<WeightedRuns> {
-        let is_long = self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS);
-        (is_long && self.is_whole).then(|| std::mem::take(&mut self.changes))
+        self.is_to_be_kept().then(|| std::mem::take(&mut self.changes))
     }
 
     /// Goes on with all runs that were kept.
@@ -47,7 +46,11 @@ impl RunningSession {
 
     /// Whether the session is so long that all runs are to be kept.
     pub fn is_to_be_kept(&self) -> bool {
-        self.is_whole && self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS)
+        self.is_whole && self.is_long()
+    }
+
+    fn is_long(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS)
     }
 
     /// A run comes, or goes.
@@ -58,7 +61,7 @@ impl RunningSession {
     /// Finds the session that is running at a tick. Runs come by their ends, the latest first, so only those of the session are looked at,
     /// and one more.
     pub fn find(&mut self, measure: MeasureId, session: &Session, past: &mut ProfilePast, tick: Tick) {
-        if self.run.as_ref().is_some_and(|run| run.events > KEPT_FROM_EVENTS) && !self.is_whole {
+        if self.is_long() && !self.is_whole {
             past.visit(&Part::Run(measure, SessionRun::first().into()), |part, weight| match part {
                 Part::Run(of, run) if *of == measure => {
                     add(&mut self.changes, run, weight);

@@ -145,10 +145,15 @@ impl ServerProcess {
 
     /// The profile of an identifier, as of `after` or later.
     pub async fn profile(&self, identifier: &str, after: u64) -> Value {
+        self.profile_as_of(identifier, after).await.1
+    }
+
+    /// The same, with the tick as of which it is.
+    pub async fn profile_as_of(&self, identifier: &str, after: u64) -> (i64, Value) {
         let answer = self.get(&format!("/v1/profiles/{identifier}?after={after}&wait_ms=30000")).await;
         let body = answer.json();
         assert!(answer.status == 200 && body["as_of"].as_u64() >= Some(after), "{answer:?}");
-        body["profile"].clone()
+        (body["as_of"].as_i64().expect("it says as of when"), body["profile"].clone())
     }
 
     /// The size of an audience, as of `after` or later.
