@@ -54,7 +54,7 @@ fn main() {
         &topology,
         project.definitions.clone(),
         outputs,
-        Listeners { introspection: introspection.clone(), relations: Vec::new(), latest: None },
+        Listeners { introspection: introspection.clone(), relations: Vec::new(), latest: None, triggers: Vec::new() },
     )
     .expect("workers start");
     let before = cpu_ns();

@@ -67,6 +67,7 @@ fn main() {
         until: None,
         changes: Some(folder.path().join("changes.jsonl")),
         identities: None,
+        triggers: None,
         memberships: None,
         profiles: None,
         topology: Topology::local(workers),

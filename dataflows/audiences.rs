@@ -59,8 +59,13 @@ pub fn desired<'scope>(
             };
             payload.identifiers.iter().map(row).collect()
         }
-        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) | Derived::Setting(_) | Derived::AtLimit(_) => {
-            Vec::new()
-        }
+        Derived::Float(..)
+        | Derived::Other(..)
+        | Derived::Member(_)
+        | Derived::Setting(_)
+        | Derived::AtLimit(_)
+        | Derived::Fires(_)
+        | Derived::Waits(_)
+        | Derived::Refused(_) => Vec::new(),
     })
 }

@@ -5,8 +5,10 @@
 //! what it refers to.
 
 mod period;
+mod schedule;
 mod sequence;
 mod session;
+mod trigger;
 
 use std::fmt;
 
@@ -15,8 +17,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::period::{Period, Window};
+pub use self::schedule::CronSchedule;
 pub use self::sequence::{EventFilter, Sequence, SequenceEnd, SequenceRole, SequenceStep};
 pub use self::session::{RunTerm, RunningTerm, Session};
+pub use self::trigger::{FiringLimit, Occasion, OccurrenceTerm, Trigger, TriggerRoutes, TriggerStart};
 use crate::expression::{ArrayElement, Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Number, PointInTime, ProfileId, Tick, Value, ValueType};
@@ -73,6 +77,10 @@ id!(
     /// A destination's choice of events.
     ForwardId
 );
+id!(
+    /// A trigger.
+    TriggerId
+);
 
 /// All that a project defines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +101,8 @@ pub struct Definitions {
     pub destinations: Vec<DestinationView>,
     /// The events that destinations are sent, in the order of the destinations.
     pub forwards: Vec<Forward>,
+    /// What fires, sorted by name.
+    pub triggers: Vec<Trigger>,
     /// Over how many milliseconds that is spread which hangs on the clock alone. 0: nothing is spread.
     pub clock_spread_ms: u64,
 }
@@ -331,7 +341,7 @@ impl Measure {
     pub fn expressions(&self) -> impl Iterator<Item = &Expression<EventTerm>> {
         let of_sequence = self.shape.sequence().into_iter().flat_map(Sequence::expressions);
         let conditions = self.with_values().filter_map(|measure| measure.condition.as_ref());
-        conditions.chain(self.with_values().filter_map(|measure| measure.shape.argument())).chain(of_sequence)
+        conditions.chain(self.with_values().flat_map(|measure| measure.shape.arguments())).chain(of_sequence)
     }
 
     /// The fields of the array whose elements count.
@@ -376,13 +386,17 @@ pub enum MeasureShape {
     Sequence(Box<Sequence>),
     /// What each of its sessions comes to.
     Session(Box<Session>),
+    /// Each event, with its place in the order and the list of these values. At most
+    /// [`OCCURRENCES_MAX`](crate::limits::OCCURRENCES_MAX), the latest ones.
+    Events(Vec<Expression<EventTerm>>),
 }
 
 impl MeasureShape {
-    /// The expression over an event whose values are kept, where there is one.
-    pub fn argument(&self) -> Option<&Expression<EventTerm>> {
+    /// The expressions over an event whose values are kept.
+    pub fn arguments(&self) -> &[Expression<EventTerm>] {
         match self {
-            MeasureShape::Count | MeasureShape::Sequence(_) | MeasureShape::Session(_) => None,
+            MeasureShape::Count | MeasureShape::Sequence(_) | MeasureShape::Session(_) => &[],
+            MeasureShape::Events(arguments) => arguments,
             MeasureShape::Sum(argument)
             | MeasureShape::Least(argument)
             | MeasureShape::Greatest(argument)
@@ -390,7 +404,7 @@ impl MeasureShape {
             | MeasureShape::Latest(argument)
             | MeasureShape::Distinct(argument)
             | MeasureShape::Tally(argument)
-            | MeasureShape::Recent(argument, _) => Some(argument),
+            | MeasureShape::Recent(argument, _) => std::slice::from_ref(argument),
         }
     }
 
@@ -454,6 +468,8 @@ pub enum PersonTerm {
     LastCompletion(MeasureId),
     /// What is asked of the running session of a measure; missing where none is running, but for whether one is.
     Running(MeasureId, RunningTerm),
+    /// What is asked of the occurrence that a trigger decides; missing everywhere else.
+    Occurrence(OccurrenceTerm),
     /// The attribute of this name; a value of another type than is expected counts as missing.
     Attribute(CompactString, Option<ValueType>),
     /// The value of a trait.
@@ -523,7 +539,8 @@ impl PersonTerm {
             | PersonTerm::Completions(measure)
             | PersonTerm::LastCompletion(measure)
             | PersonTerm::Running(measure, _) => Some(*measure),
-            PersonTerm::Attribute(..)
+            PersonTerm::Occurrence(_)
+            | PersonTerm::Attribute(..)
             | PersonTerm::Trait(_)
             | PersonTerm::Audience(_)
             | PersonTerm::Consent(_)
@@ -577,6 +594,8 @@ pub struct Forward {
     pub events: Vec<EventName>,
     /// Which of them go: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
+    /// The triggers whose messages may go to the destination.
+    pub triggers: Vec<TriggerId>,
     /// The identifier types that go with them.
     pub identifiers: Vec<CompactString>,
     /// The traits and attributes that go with them.
@@ -585,6 +604,20 @@ pub struct Forward {
     pub consent: Vec<CompactString>,
     /// The purpose to which the person must consent for the event to go at all.
     pub requires_consent: Option<CompactString>,
+}
+
+impl Forward {
+    /// That of a destination that is sent messages of these triggers, and no events.
+    pub fn of_messages(
+        destination: DestinationId,
+        triggers: Vec<TriggerId>,
+        requires_consent: Option<CompactString>,
+    ) -> Self {
+        // No event has this name.
+        let events = vec![EventName::of_derived("")];
+        let (identifiers, traits, consent) = Default::default();
+        Forward { destination, events, condition: None, triggers, identifiers, traits, consent, requires_consent }
+    }
 }
 
 /// A trait or attribute that a destination lists.

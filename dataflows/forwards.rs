@@ -31,15 +31,20 @@ impl Forwards {
             if forward.events.is_empty() {
                 of_all.push(ForwardId::new(index));
             }
-            for event in &forward.events {
-                by_event.entry(event.clone()).or_default().push(ForwardId::new(index));
+            let messages = forward.triggers.iter().map(|id| definitions.triggers[id.index()].fired());
+            for event in forward.events.iter().cloned().chain(messages) {
+                by_event.entry(event).or_default().push(ForwardId::new(index));
             }
         }
         Forwards { primaries: Primaries::new(&definitions.identity), definitions, by_event, of_all }
     }
 
-    /// The forwards that an event matches. Whether its person consents is known only with the profile.
+    /// The forwards that an event matches, and those that the message of a firing may go to. Whether its person consents is known only with
+    /// the profile.
     pub fn of(&self, event: &Event) -> Vec<ForwardId> {
+        if event.name.derived().is_some() {
+            return self.by_event.get(&event.name).cloned().unwrap_or_default();
+        }
         let matches = |id: &&ForwardId| {
             let condition = &self.definitions.forwards[id.index()].condition;
             let truth = |condition: &crate::expression::Expression<_>| {

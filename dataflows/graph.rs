@@ -25,7 +25,7 @@ use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
 use crate::batches::arrange_by_key;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, TriggerStart};
 pub use crate::layout::Layout;
 use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{IdentifierId, Part, Tick, Weight};
@@ -69,11 +69,14 @@ pub fn configure(config: &mut WorkerConfig) {
     config.set("differential/default_exert_logic".to_owned(), logic);
 }
 
-/// Builds the dataflow on one worker. What holds state has a name that says what it holds: people see it in `deltaic top`.
+/// Builds the dataflow on one worker. `triggers` says where the occurrences of each begin; without an entry at the first tick.
+///
+/// What holds state has a name that says what it holds: people see it in `deltaic top`.
 pub fn build(
     worker: &mut Worker,
     definitions: &Arc<Definitions>,
     layout: Layout,
+    triggers: Arc<[TriggerStart]>,
     receivers: Receivers,
 ) -> (Inputs, Completion, Arrangements) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
@@ -107,7 +110,7 @@ pub fn build(
         );
         let aliases = arrange_by_key(aliases::follow(moved), "Aliases");
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
-        let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
+        let derived = traits::derive(parts.clone(), corrections.clone(), definitions, triggers, at_once.clone());
         let of_profiles = traits::at_limits(&derived, definitions, at_once.clone());
         let limits = of_profiles.into_iter().fold(limits, |limits, of_profiles| limits.concat(of_profiles));
         let memberships = audiences::memberships(&derived, at_once.clone());

@@ -26,6 +26,11 @@ pub const ROWS_PER_ARRAY_MAX: usize = 1_000;
 /// within its window is no person, or the sequence is about nothing in particular.
 pub const SEQUENCE_EVENTS_MAX: usize = 1_000;
 
+/// Events of one identifier that wait until a trigger is due, and firings of one trigger that it holds, the latest ones.
+///
+/// A person to whom more happens in a wait gets as many messages as `at_most` lets, and that is few.
+pub const OCCURRENCES_MAX: usize = 1_000;
+
 /// Runs of one session that one identifier has, the latest ones.
 ///
 /// It is what somebody does in a year who comes three times a day. Each is a row.

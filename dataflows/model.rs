@@ -3,6 +3,7 @@
 mod decisions;
 mod event;
 mod event_name;
+mod firing;
 mod folded;
 mod identifier;
 mod identifiers;
@@ -23,6 +24,7 @@ mod weight;
 pub use decisions::{Decision, Decisions};
 pub use event::Event;
 pub use event_name::EventName;
+pub use firing::{EventSpan, Firing, NotASpan};
 pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use identifiers::{Alias, Identifiers, Strength};

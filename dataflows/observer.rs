@@ -306,8 +306,15 @@ impl Observer {
 
     /// Visits the measures over events of this name.
     fn measures(&self, event: &Event, mut visit: impl FnMut(MeasureId, &Measure)) {
-        for id in self.measures.get(&event.name).into_iter().flatten().chain(&self.of_all_events) {
+        for id in self.measures.get(&event.name).into_iter().flatten() {
             visit(*id, &self.definitions.measures[id.index()]);
+        }
+        for id in &self.of_all_events {
+            let measure = &self.definitions.measures[id.index()];
+            // What the engine made counts where it is named, and nowhere else. In a sequence of all events it may be.
+            if event.name.derived().is_none() || measure.shape.sequence().is_some() {
+                visit(*id, measure);
+            }
         }
     }
 
@@ -417,6 +424,9 @@ impl Observer {
             MeasureShape::Earliest(expression)
             | MeasureShape::Latest(expression)
             | MeasureShape::Recent(expression, _) => CountedFact::Sample(timed(value(expression)?)),
+            MeasureShape::Events(expressions) => {
+                CountedFact::Sample(timed(Value::List(expressions.iter().map(value).collect())))
+            }
             MeasureShape::Sequence(_) | MeasureShape::Session(_) => return None,
         })
     }
@@ -475,6 +485,7 @@ impl Period {
                 let begins = begins.filter(|begins| *begins > arrival).map(late);
                 (begins.unwrap_or(arrival), Some(late(ends)))
             }
+            Period::UntilDue { after_ms } => (arrival, Some(timestamp.after_ms(*after_ms).max(arrival).next())),
         };
         let begins = begins.max(arrival);
         // Two ages may end at one time.

@@ -26,6 +26,7 @@ use crate::model::{IdentifierId, ProfileId, Tick};
 mod collections;
 mod consents;
 mod desired;
+mod firings;
 mod identifiers;
 mod identity_changes;
 mod identity_limits;
@@ -44,6 +45,7 @@ mod told;
 pub use collections::Collections;
 pub use consents::Consents;
 pub use desired::DesiredRows;
+pub use firings::{FiringChange, Firings};
 pub use identifiers::ProfileIdentifiers;
 pub use identity_changes::IdentityChanges;
 pub use identity_limits::IdentityLimits;
@@ -331,5 +333,5 @@ use in_the_list;
 relations! {
     look up: Profiles, Consents, Memberships, Sizes, MembershipAudit;
     scan: Profiles, ProfileIdentifiers, Memberships, Members, Sizes, DesiredRows, IdentityLimits;
-    subscribe: Memberships, DesiredRows, IdentityChanges, LimitsReached;
+    subscribe: Memberships, DesiredRows, IdentityChanges, LimitsReached, Firings;
 }

@@ -9,9 +9,9 @@ use std::fmt::Write;
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Definitions, DestinationView, EventFilter, EventTerm, Field, FieldRoot, Forward, HashBucket,
-    IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, PathStep, Period, PersonTerm, RunTerm, RunningTerm,
-    Sequence, SequenceEnd, SequenceStep, Trait, Window,
+    Audience, Blocked, Definitions, DestinationId, DestinationView, EventFilter, EventTerm, Field, FieldRoot, Forward,
+    HashBucket, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, Occasion, PathStep, Period, PersonTerm,
+    RunTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Trait, Trigger, TriggerRoutes, Window,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -39,6 +39,10 @@ impl Measure {
             MeasureShape::Tally(expression) => of("tally", expression),
             MeasureShape::Recent(expression, most) => of(&format!("recent {most}"), expression),
             MeasureShape::Sequence(sequence) => of_sequence(sequence, definitions),
+            MeasureShape::Events(values) => {
+                let values: Vec<String> = values.iter().map(|value| of_event(value, &definitions.fields)).collect();
+                format!("events with ({})", values.join(", "))
+            }
             MeasureShape::Session(session) => {
                 let values: Vec<String> = session.values.iter().map(|value| value.signature(definitions)).collect();
                 let per = session.per.as_ref().map_or_else(String::new, |per| format!(" per {per:?}"));
@@ -62,6 +66,7 @@ impl Measure {
             None => Ok(()),
             Some(Period::Within(window)) => write!(signature, " within {}", age(window)),
             Some(Period::During(span, zone)) => write!(signature, " during {} in {:?}", span.name(), zone.name()),
+            Some(Period::UntilDue { after_ms }) => write!(signature, " until {after_ms} ms after it"),
             Some(Period::Aged { to, from: None }) => write!(signature, " to {}", age(to)),
             Some(Period::Aged { to, from: Some(from) }) => write!(signature, " from {} to {}", age(from), age(to)),
         };
@@ -113,6 +118,47 @@ impl Audience {
     }
 }
 
+impl Trigger {
+    /// What the trigger means among these definitions, which it belongs to.
+    pub fn signature(&self, definitions: &Definitions) -> String {
+        let measure = |id: MeasureId| definitions.measures[id.index()].signature(definitions);
+        let on = match &self.on {
+            Occasion::Event(id) | Occasion::SessionEnd(id) | Occasion::Completion(id) => measure(*id),
+            Occasion::Schedule(schedule, id) => {
+                let audience = &definitions.audiences[id.index()].name;
+                format!("{:?} in {:?} for audience {audience:?}", schedule.pattern(), schedule.zone().name())
+            }
+        };
+        let of = |expression: &Option<Expression<PersonTerm>>| match expression {
+            None => "nothing".to_owned(),
+            Some(expression) => of_person(expression, definitions),
+        };
+        let destination = |id: &DestinationId| definitions.destinations[id.index()].name.clone();
+        let routes: Vec<String> = match &self.routes {
+            TriggerRoutes::All(all) => all.iter().map(|id| format!("{:?}", destination(id))).collect(),
+            TriggerRoutes::First(routes) => {
+                routes.iter().map(|(condition, to)| format!("{:?} if {}", destination(to), of(condition))).collect()
+            }
+        };
+        let payload: Vec<String> =
+            self.payload.iter().map(|(name, value)| format!("{name:?} {}", of_person(value, definitions))).collect();
+        let at_most = self
+            .at_most
+            .map_or_else(String::new, |limit| format!("; at most {} in {} ms", limit.count, limit.period_ms));
+        let mut identifiers = self.identifiers.clone();
+        identifiers.sort_unstable();
+        format!(
+            "on {on} and {} ms; when {}; unless {}; requires {:?}{at_most}; to [{}]; payload [{}]; identifiers {identifiers:?}",
+            self.wait_ms,
+            of(&self.when),
+            of(&self.unless),
+            self.requires_consent,
+            routes.join(", "),
+            payload.join(", "),
+        )
+    }
+}
+
 impl DestinationView {
     /// What the destination is to hold, among these definitions, which it belongs to.
     pub fn signature(&self, definitions: &Definitions) -> String {
@@ -136,7 +182,10 @@ impl Forward {
         let mut consent = self.consent.clone();
         consent.sort_unstable();
         let with = leaves(&self.identifiers, &self.traits, &self.requires_consent, definitions);
-        format!("events {events:?}{condition}; consent {consent:?}; {with}")
+        let mut messages: Vec<&str> = self.triggers.iter().map(|id| &*definitions.triggers[id.index()].name).collect();
+        messages.sort_unstable();
+        let messages = if messages.is_empty() { String::new() } else { format!("; messages {messages:?}") };
+        format!("events {events:?}{condition}; consent {consent:?}; {with}{messages}")
     }
 }
 
@@ -241,6 +290,7 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
             let per = of.shape.session().map(|session| (session.gap_ms, &session.per));
             format!("[{asked} running session {per:?} of {:?}]", of.events)
         }
+        PersonTerm::Occurrence(term) => format!("[{term:?} of the occurrence]"),
         PersonTerm::Matches(id) => format!("[there is {}]", measure(id)),
         PersonTerm::Completions(id) => format!("[completions of {}]", measure(id)),
         PersonTerm::LastCompletion(id) => format!("[last of {}]", measure(id)),

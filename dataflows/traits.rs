@@ -15,6 +15,7 @@ mod running;
 mod samples;
 mod sequences;
 mod tally;
+mod triggers;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 
 use crate::batches::ValSpine;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, TriggerStart};
 use crate::limits::Limit;
 use crate::model::{Derived, ProfileId, Record, Tick};
 use crate::operators::{AtOnce, reduce_changes, rows};
@@ -33,15 +34,16 @@ pub use records::are_many;
 /// What is derived, by profile.
 pub type DerivedTrace = TraceAgent<ValSpine<ProfileId, Derived, Tick, i64>>;
 
-/// Derives traits, memberships and desired rows from the parts of each profile, as they are corrected; about
-/// `at_once` changes of parts at a time.
+/// Derives traits, memberships, desired rows and what triggers fire from the parts of each profile, as they are corrected; about
+/// `at_once` changes of parts at a time. `triggers` says where the occurrences of each begin.
 pub fn derive<'scope>(
     parts: Arranged<'scope, PartsTrace>,
     corrections: Arranged<'scope, PartsTrace>,
     definitions: &Arc<Definitions>,
+    triggers: Arc<[TriggerStart]>,
     at_once: AtOnce,
 ) -> Arranged<'scope, DerivedTrace> {
-    let mut follower = changes::Follower::new(definitions.clone());
+    let mut follower = changes::Follower::new(definitions.clone(), triggers);
     reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, timers, rows| {
         follower.follow(profile, changes, past, timers, rows)
     })

@@ -19,7 +19,7 @@ use timely::dataflow::operators::core::OkErr;
 use self::runs::HeldRuns;
 use crate::definitions::{Definitions, Measure, MeasureId, MeasureShape};
 use crate::facts::events;
-use crate::limits::{Limit, SEQUENCE_EVENTS_MAX, VALUES_PER_IDENTIFIER_MAX};
+use crate::limits::{Limit, OCCURRENCES_MAX, SEQUENCE_EVENTS_MAX, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{IdentifierId, Part, Sample, SessionRun, Tick, Weight};
 use crate::observer::{Candidate, Holder};
 use crate::operators::{Fact, FoldSlot, fold};
@@ -155,7 +155,7 @@ enum Best {
 impl Best {
     fn of(shape: &MeasureShape) -> Self {
         match shape {
-            MeasureShape::Recent(..) | MeasureShape::Sequence(_) => Best::Greater,
+            MeasureShape::Recent(..) | MeasureShape::Sequence(_) | MeasureShape::Events(_) => Best::Greater,
             _ if shape.prefers_greater() => Best::Greater,
             _ if shape.has_best() => Best::LesserNumbers,
             _ => Best::Lesser,
@@ -166,11 +166,14 @@ impl Best {
 impl ValueRule {
     fn of(measure: &Measure, distinct_max: usize) -> Self {
         let tells = matches!(measure.shape, MeasureShape::Distinct(_) | MeasureShape::Tally(_));
-        let weighs =
-            matches!(measure.shape, MeasureShape::Tally(_) | MeasureShape::Recent(..) | MeasureShape::Sequence(_));
+        let weighs = matches!(
+            measure.shape,
+            MeasureShape::Tally(_) | MeasureShape::Recent(..) | MeasureShape::Sequence(_) | MeasureShape::Events(_)
+        );
         let count_max = match measure.shape {
             MeasureShape::Recent(_, most) => most.into(),
             MeasureShape::Sequence(_) => SEQUENCE_EVENTS_MAX,
+            MeasureShape::Events(_) => OCCURRENCES_MAX,
             _ if tells => distinct_max,
             _ => 1,
         };

@@ -85,7 +85,10 @@ impl Received {
             }
         }
         for sent in list(call, "events") {
-            println!("event {}", text(&sent["event"]["messageId"]));
+            match sent.get("trigger") {
+                Some(trigger) => println!("message {} {}", text(trigger), text(&sent["message_id"])),
+                None => println!("event {}", text(&sent["event"]["messageId"])),
+            }
         }
     }
 }

@@ -52,6 +52,7 @@ pub mod receive;
 pub mod replay;
 pub mod sample;
 pub mod serve;
+pub mod triggers;
 
 pub use dataflows::{model, relations};
 

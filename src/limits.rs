@@ -308,6 +308,12 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Bytes of a name.
 pub const NAME_BYTES_MAX: usize = 100;
 
+/// Triggers of a project: each is looked at when what it is on happens.
+pub(crate) const TRIGGERS_MAX: usize = 200;
+
+/// Entries of the payload of a trigger.
+pub(crate) const TRIGGER_PAYLOAD_MAX: usize = 100;
+
 /// Sequences that have a name in a project.
 pub(crate) const SEQUENCES_MAX: usize = 1_000;
 

@@ -134,6 +134,9 @@ enum Command {
         /// Write each move of an identifier (by its hash) from one profile to another, in the order of ticks.
         #[arg(long, value_name = "FILE")]
         identities: Option<PathBuf>,
+        /// Write the messages that triggers would have sent, in the order of ticks.
+        #[arg(long, value_name = "FILE")]
+        triggers: Option<PathBuf>,
         /// Write the members of the audiences at the end.
         #[arg(long, value_name = "FILE")]
         memberships: Option<PathBuf>,
@@ -450,6 +453,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             now,
             changes,
             identities,
+            triggers,
             memberships,
             profiles,
             workers,
@@ -471,6 +475,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                 until,
                 changes,
                 identities,
+                triggers,
                 memberships,
                 profiles,
                 topology,

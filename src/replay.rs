@@ -10,6 +10,7 @@ mod files;
 mod merged;
 mod results;
 mod summary;
+mod triggers;
 
 use std::io;
 use std::path::PathBuf;
@@ -19,12 +20,15 @@ use std::time::Instant;
 use dataflows::definitions::Definitions;
 use dataflows::identity;
 use dataflows::model::{Profile, Tick};
-use dataflows::relations::{AnyChanges, Found, IdentityChanges, Memberships, Profiles, Relation, Scan};
+use dataflows::relations::{
+    AnyChanges, FiringChange, Firings, Found, IdentityChanges, Memberships, Profiles, Relation, Scan,
+};
 use thiserror::Error;
 
 use self::feed::Feed;
 use self::results::{ChangeLine, JsonLines, Moved, write_results};
 pub use self::summary::Summary;
+use self::triggers::ReplayedTriggers;
 use crate::engine::{Listeners, Topology, WorkerOutput, Workers, WorkersError};
 use crate::history::{HistoryAddress, HistoryError};
 use crate::ingest::files::EventFileError;
@@ -47,6 +51,8 @@ pub struct ReplayOptions {
     pub changes: Option<PathBuf>,
     /// Where merges and splits go: which identifier went from which profile to which.
     pub identities: Option<PathBuf>,
+    /// Where the messages of triggers go: what would have been sent, and when.
+    pub triggers: Option<PathBuf>,
     /// Where the members of audiences go.
     pub memberships: Option<PathBuf>,
     /// Where profiles go.
@@ -115,15 +121,23 @@ pub fn replay(project: &Project, options: &ReplayOptions) -> Result<Summary, Rep
     let changes = options.changes.as_deref().map(JsonLines::create).transpose()?;
     let identities = options.identities.as_deref().map(JsonLines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
-    let told = [(changes.is_some(), Memberships::NAME), (identities.is_some(), IdentityChanges::NAME)];
+    let fires = options.triggers.is_some() || triggers::are_read(&definitions);
+    let told =
+        [(changes.is_some(), Memberships::NAME), (identities.is_some(), IdentityChanges::NAME), (fires, Firings::NAME)];
     let relations = told.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect();
-    let listeners = Listeners { introspection: Introspection::new(local, false), relations, latest: None };
+    let listeners =
+        Listeners { introspection: Introspection::new(local, false), relations, latest: None, triggers: Vec::new() };
     let topology = options.topology.clone().on(project);
     let mut workers = Some(Workers::start_with(&topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();
-    let collector =
-        std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));
-    let mut feed = Feed::new(project);
+    let (firings, fired) = channel();
+    let collector = std::thread::spawn(move || {
+        let told = (progress, firings);
+        collect(&collected, &definitions, (changes, identities), local, &told)
+    });
+    let triggers = (feeds && fires).then(|| ReplayedTriggers::new(project, fired, options.triggers.as_deref()));
+    let triggers = triggers.transpose()?;
+    let mut feed = Feed::new(project, triggers);
     if feeds && let Some(workers) = workers.as_ref() {
         feed.run(project, options, workers, &progressed)?;
     }
@@ -143,7 +157,7 @@ fn collect(
     definitions: &Definitions,
     (mut changes, mut identities): (Option<JsonLines>, Option<JsonLines>),
     workers: usize,
-    progress: &Sender<Tick>,
+    (progress, fires): &(Sender<Tick>, Sender<(Tick, FiringChange)>),
 ) -> Result<Vec<Profile>, ReplayError> {
     let mut frontiers = vec![Tick::default(); workers];
     let mut profiles = Vec::new();
@@ -172,6 +186,11 @@ fn collect(
                 if let Some(lines) = identities.as_mut() {
                     lines.write(identity::changes(&moved).iter().map(|change| Moved::new(tick, change)))?;
                 }
+            }
+            WorkerOutput::Changes(tick, AnyChanges::Firings(changed)) => {
+                // What goes is in the log by then.
+                let come = changed.into_iter().filter(|(_, diff)| *diff > 0);
+                come.for_each(|(change, _)| _ = fires.send((tick, change)));
             }
             WorkerOutput::Changes(..) => {}
             WorkerOutput::Failed(_) => break,

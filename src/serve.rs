@@ -27,12 +27,13 @@ use crate::ingest::segment::{Extractor, stored_event_decoder};
 use crate::ingest::sources::RunningSources;
 use crate::limits::{CLUSTER_FAULT_GRACE, CLUSTER_STOP_GRACE, CLUSTER_STOP_MAX};
 use crate::log::Syncer;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, MayBeOf, SealIds};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::introspection::Introspection;
 use crate::observe::latency::{Latency, LatencyObserver};
 use crate::project::{Durability, Project};
+use crate::triggers::FiringRecorder;
 
 mod error;
 mod gauges;
@@ -205,7 +206,8 @@ async fn run(
         agreement: Some(agreement.clone()),
         before,
     };
-    let sinks = sinks(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
+    let recorder = FiringRecorder::new(&project, now.clone());
+    let sinks = sinks(egress.clone(), observer.clone(), reporter(&failed), growth.clone(), &recorder);
     let mut shutdown = pin!(shutdown);
     // Who asks meanwhile is told what it waits for.
     let timeouts = Timeouts::default();
@@ -232,7 +234,12 @@ async fn run(
     egress.ask(handle.clone());
     options.engine.send_replace(Some(handle.clone()));
     let catalogue = agreement.agreed();
-    let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
+    let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone(), recorder.clone()));
+    let checkpointer = checkpointer.transpose()?;
+    let recording = recorder.is_of_use().then(|| {
+        let recording = recorder.clone().run(handle.clone());
+        tokio::spawn(vital_task("the records of firings", whenever, recording))
+    });
     let quiet = store
         .as_ref()
         .zip(growth.clone())
@@ -247,6 +254,7 @@ async fn run(
         catalogue,
         handle,
         egress: egress.clone(),
+        recorder,
         quarantine,
         latency,
         observer,
@@ -315,6 +323,7 @@ async fn run(
             "another process of the cluster does not come to its end: this one does not wait for it any more; what it took is in its log"
         ),
     }
+    recording.iter().for_each(|recording| recording.abort());
     for status in egress.stop(deadline).await.into_iter().filter(|status| !status.is_told()) {
         let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
         let events = status.events.map_or(0, |events| events.pending.events);
@@ -383,16 +392,27 @@ async fn start(
 }
 
 /// Begins to make checkpoints, none of them ahead of what `egress` has in its queues.
-fn checkpoints(settings: CheckpointerSettings, handle: &Handle, egress: Egress) -> Result<Checkpointer, RunError> {
+fn checkpoints(
+    settings: CheckpointerSettings,
+    handle: &Handle,
+    egress: Egress,
+    recorder: FiringRecorder,
+) -> Result<Checkpointer, RunError> {
     // All events before this tick that are to be forwarded are in the data folder.
-    let bound = Box::new(move || Tick::from_ms(egress.produced().as_ms().saturating_sub(1)));
+    let bounding = recorder.clone();
+    let bound = Box::new(move || {
+        let produced = Tick::from_ms(egress.produced().as_ms().saturating_sub(1));
+        if bounding.is_of_use() { bounding.checkpoint_bound(produced) } else { produced }
+    });
+    let may_be_of: MayBeOf =
+        Box::new(move |tick, newest| !recorder.is_of_use() || recorder.may_be_checkpoint(tick, newest));
     // In a cluster the ids of messages are with their owners.
     let owned = handle
         .owners()
         .cloned()
         .map(|owners| -> SealIds { Box::new(move |tick, is_over| owners.on_disk(tick, is_over)) });
     let seal = owned.or(settings.seal);
-    Checkpointer::start(CheckpointerSettings { bound, seal, ..settings }).map_err(RunError::Checkpointer)
+    Checkpointer::start(CheckpointerSettings { bound, may_be_of, seal, ..settings }).map_err(RunError::Checkpointer)
 }
 
 /// Waits for what waits for threads or disks itself.

@@ -19,13 +19,18 @@ pub enum Period {
     /// While its day, or week, … in the zone is the one of now. All ends of an identifier are the same time after the exact ones, less than
     /// [`CALENDAR_SPREAD_MS`].
     During(CalendarSpan, Zone),
+    /// From its arrival to the moment so long after its time, or to its arrival where that is later, that moment included.
+    UntilDue {
+        /// How long after its time, in milliseconds.
+        after_ms: u64,
+    },
 }
 
 impl Period {
     /// Whether an event stops counting at some time.
     pub fn ends(&self) -> bool {
         match self {
-            Period::Within(_) | Period::During(..) => true,
+            Period::Within(_) | Period::During(..) | Period::UntilDue { .. } => true,
             Period::Aged { from, .. } => from.is_some(),
         }
     }
@@ -35,6 +40,7 @@ impl Period {
         let window = match self {
             Period::Within(window) => Some(window),
             Period::Aged { from, .. } => from.as_ref(),
+            Period::UntilDue { after_ms } => return Some(Tick::from_ms(now.as_ms().saturating_sub(*after_ms))),
             Period::During(span, zone) => {
                 return span.begins(zone, Tick::from_ms(now.as_ms().saturating_sub(CALENDAR_SPREAD_MS)));
             }

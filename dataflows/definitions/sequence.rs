@@ -132,7 +132,8 @@ impl SequenceRole {
 impl EventFilter {
     /// Whether it takes this event.
     fn takes(&self, event: &Event, lookup: &impl Fn(&EventTerm) -> Option<Value>) -> bool {
-        (self.events.is_empty() || self.events.binary_search(&event.name).is_ok())
+        let is_any = || self.events.is_empty() && event.name.derived().is_none();
+        (is_any() || self.events.binary_search(&event.name).is_ok())
             && self
                 .condition
                 .as_ref()

@@ -155,7 +155,8 @@ fn effort(before: Vec<String>, events: &[&str], asked: AskMode) -> Vec<usize> {
                 counted.set(counted.get() + answers.into_iter().filter(is_known).count());
             }),
         };
-        let (mut inputs, completion, _) = build(worker, &Arc::new(definitions()), Layout::local(1), receivers);
+        let (mut inputs, completion, _) =
+            build(worker, &Arc::new(definitions()), Layout::local(1), Arc::from([]), receivers);
         let mut take = |inputs: &mut Inputs, tick: u64, who: &[String], asked: AskMode| {
             let arrival = |(who, index): (&String, u32)| (Tick::from_ms(tick), Arrival::Event(event(tick, index, who)));
             inputs.send(who.iter().zip(0..).map(arrival));

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 /// The calls that are named by what they are. Track calls have names of their own.
 const CALLS: [&str; 5] = ["identify", "page", "screen", "group", "alias"];
 
-/// What stands before the name of a track call where it would be taken for another call.
+/// What stands before the name of a track call where it would be taken for another event.
 const TRACK: &str = "track:";
+
+/// What stands before the name of an event that the engine made.
+const DERIVED: &str = "derived:";
 
 /// What definitions call an event by: a call, such as `page`, or the name of a track call's event, such as `Order Completed`.
 ///
@@ -24,6 +27,8 @@ const TRACK: &str = "track:";
 /// assert_eq!(EventName::from("Order Completed"), EventName::of_track("Order Completed"));
 /// assert_eq!(EventName::from("track:Order Completed"), EventName::of_track("Order Completed"));
 /// assert_eq!(EventName::from("track:track:x"), EventName::of_track("track:x"));
+/// assert_ne!(EventName::of_derived("visit ended"), EventName::of_track("visit ended"));
+/// assert_ne!(EventName::of_derived("visit ended"), EventName::of_track("derived:visit ended"));
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -33,7 +38,7 @@ impl EventName {
     /// That of track calls whose `event` is this.
     pub fn of_track(event: impl Into<CompactString>) -> Self {
         let event = event.into();
-        if CALLS.contains(&event.as_str()) || event.starts_with(TRACK) {
+        if CALLS.contains(&event.as_str()) || event.starts_with(TRACK) || event.starts_with(DERIVED) {
             return EventName([TRACK, event.as_str()].into_iter().collect());
         }
         EventName(event)
@@ -43,6 +48,16 @@ impl EventName {
     pub fn of_call(call: &str) -> Self {
         debug_assert!(CALLS.contains(&call), "a call other than track");
         EventName(call.into())
+    }
+
+    /// That of an event that the engine made. No sender has one.
+    pub fn of_derived(event: &str) -> Self {
+        EventName([DERIVED, event].into_iter().collect())
+    }
+
+    /// What is derived, where the engine made it.
+    pub fn derived(&self) -> Option<&str> {
+        self.0.strip_prefix(DERIVED)
     }
 
     /// As definitions write it, without `track:` where it can be done without.

@@ -1,5 +1,7 @@
 //! The order of events.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Position, Tick};
@@ -11,4 +13,12 @@ pub struct EventOrder {
     pub at: Tick,
     /// Its place in the order of the log.
     pub position: Position,
+}
+
+impl fmt::Display for EventOrder {
+    /// Its time, and its place: `1795302821498-1795302821511.0.3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { tick, process, index } = self.position;
+        write!(f, "{}-{}.{process}.{index}", self.at.as_ms(), tick.as_ms())
+    }
 }

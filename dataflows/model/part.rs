@@ -6,8 +6,8 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Position, ProfileId, Record, SessionRun, Setting, Text, Tick, Value};
-use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
+use super::{Firing, Position, ProfileId, Record, SessionRun, Setting, Text, Tick, Value};
+use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId, TriggerId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
 ///
@@ -96,6 +96,12 @@ pub enum Derived {
     /// The profile has as many events as the sequence of a measure looks at
     /// ([`SEQUENCE_EVENTS_MAX`](crate::limits::SEQUENCE_EVENTS_MAX)).
     AtLimit(MeasureId),
+    /// It was decided, at the tick at which this comes, that a trigger fires. It goes once that is in the log.
+    Fires(Box<Firing>),
+    /// Something is to be decided for a trigger once what fires before it is in the log: by the trigger, and when it was to be.
+    Waits(Box<(TriggerId, Tick)>),
+    /// What was decided and stands in the log at this place is not to be sent: it came second.
+    Refused(Box<(TriggerId, Position)>),
 }
 
 impl Derived {

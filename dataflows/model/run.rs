@@ -90,7 +90,8 @@ impl RunValue {
             MeasureShape::Tally(_)
             | MeasureShape::Recent(..)
             | MeasureShape::Sequence(_)
-            | MeasureShape::Session(_) => return None,
+            | MeasureShape::Session(_)
+            | MeasureShape::Events(_) => return None,
         })
     }
 

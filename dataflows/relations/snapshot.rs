@@ -238,7 +238,11 @@ impl Snapshot<'_> {
             }
             Derived::Other(id, value) => traits.push((*id, (**value).clone())),
             Derived::Member(audience) => audiences.push(*audience),
-            Derived::Desired(..) | Derived::AtLimit(_) => {}
+            Derived::Desired(..)
+            | Derived::AtLimit(_)
+            | Derived::Fires(_)
+            | Derived::Waits(_)
+            | Derived::Refused(_) => {}
             Derived::Setting(setting) => settings.push((**setting).clone()),
         });
         // Numbers come before others.

@@ -124,6 +124,11 @@ impl PersonIdentifiers {
         !self.now(kind, 1).is_empty()
     }
 
+    /// The first one of any type, once those of some type are known.
+    pub fn first(&self) -> Option<Text> {
+        self.all.as_ref()?.texts.first().cloned()
+    }
+
     /// The first ones of a type that is known, so many at most.
     fn now(&self, kind: &str, count: usize) -> Vec<Text> {
         let known = self.of_kind.iter().find(|(of, _)| of == kind).map(|(_, known)| known).or(self.all.as_ref());

@@ -1,6 +1,8 @@
 //! What is known of the person at hand: values of nodes and what they are made of, each taken from the past only when it is
 //! asked for, and kept up to date as changes come.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::FxHashMap;
@@ -11,7 +13,8 @@ use super::records::{Difference, Records, TopicWrites};
 use super::running::{RunningSession, WeightedRuns};
 use super::samples::Samples;
 use super::sequences::SequenceProgress;
-use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm};
+use super::triggers::TriggersUnderWay;
+use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm, TriggerId, TriggerStart};
 use crate::model::{Derived, Number, Part, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
@@ -120,6 +123,12 @@ pub struct Person {
     long: Vec<MeasureId>,
     /// Of the person at hand, runs that were kept and not asked for yet.
     restored_runs: Vec<(MeasureId, WeightedRuns)>,
+    /// What is under way of the triggers.
+    pub under_way: TriggersUnderWay,
+    /// By trigger, when the next occurrence is to be decided.
+    next_occurrence: Vec<KnownAt<Option<Tick>>>,
+    /// Where the occurrences of triggers begin.
+    triggers: Arc<[TriggerStart]>,
     /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
     /// here, so it is what the past would say.
     kept: FxHashMap<ProfileId, PersonState>,
@@ -131,11 +140,12 @@ struct PersonState {
     writes: Option<Box<TopicWrites>>,
     samples: Vec<(MeasureId, Samples)>,
     runs: Vec<(MeasureId, WeightedRuns)>,
+    under_way: TriggersUnderWay,
 }
 
 impl Person {
-    /// Nobody yet.
-    pub fn new(plan: &Plan) -> Self {
+    /// Nobody yet. `triggers` says where the occurrences of each begin.
+    pub fn new(plan: &Plan, triggers: Arc<[TriggerStart]>) -> Self {
         let mut person = Person {
             turn: Turn::default(),
             tick: Tick::default(),
@@ -148,9 +158,13 @@ impl Person {
             restored: Vec::new(),
             long: Vec::new(),
             restored_runs: Vec::new(),
+            under_way: TriggersUnderWay::default(),
+            next_occurrence: Vec::new(),
+            triggers,
             kept: FxHashMap::default(),
         };
         person.values.resize_with(plan.values(), KnownAt::default);
+        person.next_occurrence.resize_with(plan.definitions.triggers.len(), KnownAt::default);
         person.measures.resize_with(plan.of_measure.len(), CountedEvents::default);
         person
     }
@@ -162,7 +176,8 @@ impl Person {
         self.profile = Some(profile);
         // Nearly always nothing is kept of anybody.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&profile) };
-        let PersonState { writes, samples, runs } = kept.unwrap_or_default();
+        let PersonState { writes, samples, runs, under_way } = kept.unwrap_or_default();
+        self.under_way = under_way;
         self.restored_runs = runs;
         self.records.next_person(writes);
         self.restored = samples;
@@ -185,8 +200,9 @@ impl Person {
         for measure in self.long.drain(..) {
             runs.extend(self.measures[measure.index()].session.take_kept().map(|kept| (measure, kept)));
         }
-        if writes.is_some() || !samples.is_empty() || !runs.is_empty() {
-            self.kept.insert(profile, PersonState { writes, samples, runs });
+        let under_way = std::mem::take(&mut self.under_way);
+        if writes.is_some() || !samples.is_empty() || !runs.is_empty() || !under_way.is_empty() {
+            self.kept.insert(profile, PersonState { writes, samples, runs, under_way });
         }
     }
 
@@ -261,7 +277,7 @@ impl Person {
                     }
                     None => planned.value(&|read| self.value(*read, Phase::After).cloned()),
                 },
-                NodeTarget::Ages(_) | NodeTarget::View(_) => None,
+                NodeTarget::Ages(_) | NodeTarget::View(_) | NodeTarget::Trigger(_) => None,
             };
             self.values[node.index()].learn(self.turn, value);
             path.pop();
@@ -359,7 +375,8 @@ impl Person {
                     | MeasureShape::Distinct(_)
                     | MeasureShape::Tally(_)
                     | MeasureShape::Sequence(_)
-                    | MeasureShape::Session(_) => None,
+                    | MeasureShape::Session(_)
+                    | MeasureShape::Events(_) => None,
                 };
                 best.map(|sample| sample.value.clone())
             }
@@ -398,7 +415,8 @@ impl Person {
     pub fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut ProfilePast) {
         let counted = &mut self.measures[measure.index()];
         let inputs = &plan.of_measure[measure.index()];
-        if counted.person == self.turn.person || inputs.is_empty() {
+        let triggers = &plan.triggers_of[measure.index()];
+        if counted.person == self.turn.person || (inputs.is_empty() && triggers.is_empty()) {
             return;
         }
         counted.person = self.turn.person;
@@ -435,11 +453,66 @@ impl Person {
         }
         // What the time changes at this tick, a timer says.
         self.look_again(measure, self.tick.before(), plan, past);
+        for id in triggers {
+            let trigger = &plan.definitions.triggers[id.index()];
+            if trigger.on.measure() == Some(measure) {
+                self.learn_measure(trigger.firings, plan, past);
+                let from = self.tick.before().max(self.trigger_start(*id).decided);
+                let next = self.occurrences(trigger, from, plan, past).next;
+                self.next_occurrence[id.index()].learn(self.turn, next);
+            }
+        }
         for node in inputs {
             let NodeTarget::Input(term) = plan.place(*node) else { continue };
             let value = self.measured(term, plan);
             self.values[node.index()].learn(self.turn, value);
         }
+    }
+
+    /// Where the occurrences of a trigger begin.
+    pub fn trigger_start(&self, trigger: TriggerId) -> TriggerStart {
+        self.triggers.get(trigger.index()).copied().unwrap_or_default()
+    }
+
+    /// Whether what a trigger has to decide at this tick was decided before the start.
+    pub fn is_decided(&self, trigger: TriggerId) -> bool {
+        self.tick <= self.trigger_start(trigger).decided
+    }
+
+    /// The tick, or that up to which a trigger decided before the start.
+    pub fn undecided_from(&self, trigger: TriggerId) -> Tick {
+        self.tick.max(self.trigger_start(trigger).decided)
+    }
+
+    /// Says when the next occurrence of a trigger is to be decided.
+    pub fn set_next_occurrence(&mut self, trigger: TriggerId, next: Option<Tick>) {
+        self.next_occurrence[trigger.index()].learn(self.turn, next);
+    }
+
+    /// When the next occurrence of a trigger is to be decided, whose measure is known.
+    pub fn next_occurrence(&self, trigger: TriggerId) -> Option<Tick> {
+        *self.next_occurrence[trigger.index()].at(self.turn, Phase::After)
+    }
+
+    /// The values that a measure which is known has kept.
+    pub fn samples(&self, measure: MeasureId) -> &Samples {
+        &self.measures[measure.index()].samples
+    }
+
+    /// The sessions of a measure which is known.
+    pub fn session(&self, measure: MeasureId) -> &RunningSession {
+        &self.measures[measure.index()].session
+    }
+
+    /// The strongest identifier, of one type the first one in the order of their texts. Of types that are not named it is the first one, too.
+    pub fn strongest_identifier(&mut self, plan: &Plan, past: &mut ProfilePast) -> Option<Text> {
+        for kind in &plan.strength {
+            self.learn_identifiers(kind, past);
+            if let Some(first) = self.identifiers(kind, Phase::After).into_iter().next() {
+                return Some(first);
+            }
+        }
+        self.identifiers.first()
     }
 
     /// Learns the identifiers of a type.

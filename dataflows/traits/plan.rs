@@ -4,7 +4,8 @@
 //! and audiences) and the *views* (destinations). Each node knows which later nodes depend on its value. Of a comparison with
 //! a literal also on which side of it: a count that goes from 7 to 8 leaves `count > 3` as it is, so that of a thousand
 //! audiences over it only those have to be looked at whose threshold it crosses. Comparisons of a value with *now* have thresholds, too: its
-//! *ages*, which are a node of their own right after those that the value is made of.
+//! *ages*, which are a node of their own right after those that the value is made of. *Triggers* come last: they are looked at when what
+//! they are on may have an occurrence, and read what the person is then.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use super::ages::{AgeThresholds, without};
 use super::samples::KeptAs;
 use super::tally::TallyUse;
 use crate::definitions::{
-    AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape,
-    PersonTerm, RunningTerm, TraitId,
+    AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape, Occasion,
+    OccurrenceTerm, PersonTerm, RunningTerm, TraitId, Trigger, TriggerId,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
@@ -52,6 +53,8 @@ pub enum NodeTarget<'p> {
     Ages(&'p AgeThresholds),
     /// What a destination is to hold.
     View(DestinationId),
+    /// What fires.
+    Trigger(TriggerId),
 }
 
 /// A trait or audience, ready to be evaluated.
@@ -66,6 +69,26 @@ pub struct Planned {
     pub timed: Expression<Node>,
     /// The nodes in that that show the time of the tick, and that of the person's clock.
     pub clocks: [Option<Node>; 2],
+}
+
+/// An expression of a trigger, ready to be evaluated.
+pub struct PlannedExpression {
+    /// Over the nodes.
+    pub expression: Expression<Node>,
+    /// The nodes in it.
+    pub reads: Vec<Node>,
+}
+
+/// A trigger, its expressions ready to be evaluated.
+pub struct PlannedTrigger {
+    /// See [`Trigger::when`].
+    pub when: Option<PlannedExpression>,
+    /// See [`Trigger::unless`].
+    pub unless: Option<PlannedExpression>,
+    /// See [`TriggerRoutes`](crate::definitions::TriggerRoutes): one for each condition of a destination, in their order.
+    pub routes: Vec<PlannedExpression>,
+    /// See [`Trigger::payload`], in the same order.
+    pub payload: Vec<PlannedExpression>,
 }
 
 /// What stands between the inputs and the views.
@@ -103,6 +126,15 @@ pub struct Plan {
     pub clocks: Vec<Node>,
     /// What follows from nothing: what everybody has by being there.
     pub of_everybody: Vec<Derived>,
+    /// What triggers ask of the occurrence that is being decided.
+    pub occurrence: Vec<(Node, OccurrenceTerm)>,
+    /// The triggers that are on each measure, or count their firings by it.
+    pub triggers_of: Vec<Vec<TriggerId>>,
+    /// The triggers that are on a schedule.
+    pub scheduled: Vec<Node>,
+    triggers: Vec<PlannedTrigger>,
+    /// Where there are triggers: the types of identifiers that are named, from the strongest on.
+    pub strength: Vec<CompactString>,
     inputs: Vec<PersonTerm>,
     steps: Vec<PlannedNode>,
     ages: Vec<AgeThresholds>,
@@ -135,13 +167,17 @@ impl Plan {
     /// Prepares these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let (mut inputs, mut aged): (Vec<PersonTerm>, Vec<PersonTerm>) = Default::default();
-        for step in &definitions.order {
-            let expression = expression_of(&definitions, *step);
+        let mut add_inputs = |expression: &Expression<PersonTerm>| {
             expression.for_each_term(&mut |term| {
                 if !matches!(term, PersonTerm::Trait(_) | PersonTerm::Audience(_)) && !inputs.contains(term) {
                     inputs.push(term.clone());
                 }
             });
+        };
+        definitions.triggers.iter().flat_map(Trigger::expressions).for_each(&mut add_inputs);
+        for step in &definitions.order {
+            let expression = expression_of(&definitions, *step);
+            add_inputs(expression);
             without(expression, &mut |comparison| {
                 let of = comparison.aged(&is_now).map(|(of, _)| of).filter(|of| !aged.contains(of));
                 aged.extend(of.cloned());
@@ -156,6 +192,11 @@ impl Plan {
             of_presence: Vec::new(),
             clocks: Vec::new(),
             of_everybody: Vec::new(),
+            occurrence: Vec::new(),
+            triggers_of: vec![Vec::new(); definitions.measures.len()],
+            scheduled: Vec::new(),
+            triggers: Vec::new(),
+            strength: Vec::new(),
             steps: Vec::with_capacity(definitions.order.len() + aged.len()),
             ages: Vec::with_capacity(aged.len()),
             traits: vec![Node(u32::MAX); definitions.traits.len()],
@@ -184,6 +225,7 @@ impl Plan {
             }
         }
         plan.add_views();
+        plan.add_triggers();
         for Dependents { all, always, thresholds, .. } in &mut plan.dependents {
             all.dedup();
             always.dedup();
@@ -197,6 +239,9 @@ impl Plan {
         for (index, term) in self.inputs.iter().enumerate() {
             if matches!(term, PersonTerm::Now | PersonTerm::Clock) {
                 self.clocks.push(Node::new(index));
+            }
+            if let PersonTerm::Occurrence(term) = term {
+                self.occurrence.push((Node::new(index), *term));
             }
             let nodes = match term {
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
@@ -230,10 +275,10 @@ impl Plan {
         self.ages.push(AgeThresholds::of(of));
     }
 
-    fn add_step(&mut self, step: EvaluationStep) -> Node {
-        let node = Node::new(self.inputs.len() + self.steps.len());
+    /// An expression over nodes, and which it reads.
+    fn over_nodes(&self, expression: &Expression<PersonTerm>) -> PlannedExpression {
         let mut reads = Vec::new();
-        let expression = expression_of(&self.definitions, step).map(&mut |term| {
+        let expression = expression.map(&mut |term| {
             let read = match term {
                 PersonTerm::Trait(id) => self.traits[id.index()],
                 PersonTerm::Audience(id) => self.audiences[id.index()],
@@ -244,6 +289,43 @@ impl Plan {
         });
         reads.sort_unstable();
         reads.dedup();
+        PlannedExpression { expression, reads }
+    }
+
+    fn add_triggers(&mut self) {
+        let definitions = self.definitions.clone();
+        if !definitions.triggers.is_empty() {
+            self.strength = definitions.identity.known_types();
+            // They are to be known where they change.
+            self.strength.iter().for_each(|kind| _ = self.of_kind.entry(kind.clone()).or_default());
+        }
+        for (index, trigger) in definitions.triggers.iter().enumerate() {
+            let all = |expressions: &mut dyn Iterator<Item = &Expression<PersonTerm>>| {
+                expressions.map(|expression| self.over_nodes(expression)).collect()
+            };
+            let planned = PlannedTrigger {
+                when: trigger.when.as_ref().map(|when| self.over_nodes(when)),
+                unless: trigger.unless.as_ref().map(|unless| self.over_nodes(unless)),
+                routes: all(&mut trigger.routes.conditions()),
+                payload: all(&mut trigger.payload.iter().map(|(_, value)| value)),
+            };
+            self.triggers.push(planned);
+            if let Occasion::Schedule(_, audience) = &trigger.on {
+                let node = self.trigger_node(TriggerId::new(index));
+                let dependents = &mut self.dependents[self.audiences[audience.index()].index()];
+                dependents.all.push(node);
+                dependents.always.push(node);
+                self.scheduled.push(node);
+            }
+            for measure in trigger.on.measure().into_iter().chain([trigger.firings]) {
+                self.triggers_of[measure.index()].push(TriggerId::new(index));
+            }
+        }
+    }
+
+    fn add_step(&mut self, step: EvaluationStep) -> Node {
+        let node = Node::new(self.inputs.len() + self.steps.len());
+        let PlannedExpression { expression, reads } = self.over_nodes(expression_of(&self.definitions, step));
         let now = self.input(&PersonTerm::Now);
         let timed = without(&expression, &mut |comparison| {
             let aged = comparison.aged(&|term| Some(*term) == now);
@@ -315,13 +397,26 @@ impl Plan {
     pub fn place(&self, node: Node) -> NodeTarget<'_> {
         let index = node.index();
         match (self.inputs.get(index), index.checked_sub(self.values())) {
-            (_, Some(view)) => NodeTarget::View(DestinationId::new(view)),
+            (_, Some(further)) => match further.checked_sub(self.definitions.destinations.len()) {
+                None => NodeTarget::View(DestinationId::new(further)),
+                Some(trigger) => NodeTarget::Trigger(TriggerId::new(trigger)),
+            },
             (Some(term), _) => NodeTarget::Input(term),
             (None, None) => match &self.steps[index - self.inputs.len()] {
                 PlannedNode::Step(planned) => NodeTarget::Step(planned),
                 PlannedNode::Ages(place) => NodeTarget::Ages(&self.ages[*place]),
             },
         }
+    }
+
+    /// The node of a trigger.
+    pub fn trigger_node(&self, id: TriggerId) -> Node {
+        Node::new(self.values() + self.definitions.destinations.len() + id.index())
+    }
+
+    /// A trigger's expressions.
+    pub fn trigger(&self, id: TriggerId) -> &PlannedTrigger {
+        &self.triggers[id.index()]
     }
 
     /// The node of a trait.

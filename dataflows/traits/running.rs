@@ -72,6 +72,18 @@ impl RunningSession {
             self.is_whole = true;
         }
         let mut found = SessionSoFar { run: None, gap_ms: session.gap_ms, tick };
+        self.visit(measure, past, |run, weight| found.take(run, weight));
+        self.run = found.run;
+        self.ends_at = self.run.as_ref().map(|run| run.end.0.at.after_ms(session.gap_ms));
+    }
+
+    /// Visits the runs in their order, each with how many times it is there.
+    fn visit(
+        &self,
+        measure: MeasureId,
+        past: &mut ProfilePast,
+        mut take: impl FnMut(&SessionRun, Weight) -> ControlFlow<()>,
+    ) {
         let mut changes = self.changes.iter().peekable();
         let mut flow = ControlFlow::Continue(());
         let mut visit = |part: &Part, weight: Weight| {
@@ -80,36 +92,68 @@ impl RunningSession {
                 return false;
             }
             while let Some((change, more)) = changes.next_if(|(change, _)| change < run) {
-                if found.take(change, *more).is_break() {
+                if take(change, *more).is_break() {
                     flow = ControlFlow::Break(());
                     return false;
                 }
             }
             let more = changes.next_if(|(change, _)| change == run).map_or(0, |(_, more)| more.0);
-            flow = found.take(run, Weight(weight.0 + more));
+            flow = take(run, Weight(weight.0 + more));
             flow.is_continue()
         };
         if !self.is_whole {
             past.visit(&Part::Run(measure, SessionRun::first().into()), &mut visit);
         }
         if flow.is_continue() {
-            _ = changes.try_for_each(|(change, more)| found.take(change, *more));
+            _ = changes.try_for_each(|(change, more)| take(change, *more));
         }
-        self.run = found.run;
-        self.ends_at = self.run.as_ref().map(|run| run.end.0.at.after_ms(session.gap_ms));
+    }
+
+    /// Gives the sessions that end at `from` or later, each as one run.
+    pub fn for_each(
+        &self,
+        measure: MeasureId,
+        session: &Session,
+        from: Tick,
+        past: &mut ProfilePast,
+        mut give: impl FnMut(SessionRun),
+    ) {
+        // Of each identifier that has sessions of its own one at most is not complete: who comes to a run that is too early for it comes to no
+        // other that is not, since they sort by their ends.
+        let mut open: Vec<SessionRun> = Vec::new();
+        self.visit(measure, past, |run, weight| {
+            let Ok(times @ 1..) = u64::try_from(weight.0) else { return ControlFlow::Continue(()) };
+            let complete =
+                open.extract_if(.., |session_run| run.end.0.at.after_ms(session.gap_ms) < session_run.start.at);
+            complete.for_each(&mut give);
+            if let Some(near) = open.iter_mut().find(|other| other.is_near(run, session.gap_ms)) {
+                near.join(&run.clone().times(times));
+            } else if run.end.0.at >= from {
+                open.push(run.clone().times(times));
+            } else if open.is_empty() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        open.into_iter().for_each(give);
     }
 
     /// What is asked of it.
     pub fn value(&self, term: RunningTerm) -> Option<Value> {
-        let Some(run) = &self.run else { return (term == RunningTerm::IsThere).then_some(Value::Bool(false)) };
-        let seconds = |ms: u64| Number::of_millionths(i128::from(ms) * 1_000, 1).map(Value::Number);
-        match term {
-            RunningTerm::IsThere => Some(Value::Bool(true)),
-            RunningTerm::Start => Some(Value::Time(run.start.at.into())),
-            RunningTerm::Duration => seconds(run.end.0.at.as_ms().saturating_sub(run.start.at.as_ms())),
-            RunningTerm::Events => Value::number(run.events as f64),
-            RunningTerm::Value(place, term) => value_of(run.values.get(usize::from(place))?, term),
-        }
+        value(self.run.as_ref(), term)
+    }
+}
+
+/// What is asked of a session.
+pub fn value(session: Option<&SessionRun>, term: RunningTerm) -> Option<Value> {
+    let Some(run) = session else { return (term == RunningTerm::IsThere).then_some(Value::Bool(false)) };
+    let seconds = |ms: u64| Number::of_millionths(i128::from(ms) * 1_000, 1).map(Value::Number);
+    match term {
+        RunningTerm::IsThere => Some(Value::Bool(true)),
+        RunningTerm::Start => Some(Value::Time(run.start.at.into())),
+        RunningTerm::Duration => seconds(run.end.0.at.as_ms().saturating_sub(run.start.at.as_ms())),
+        RunningTerm::Events => Value::number(run.events as f64),
+        RunningTerm::Value(place, term) => value_of(run.values.get(usize::from(place))?, term),
     }
 }
 

@@ -86,6 +86,17 @@ impl Samples {
         }
     }
 
+    /// Visits each, with how often it was given. In a sequence these are those that are looked at.
+    pub fn for_each(&self, mut visit: impl FnMut(&Sample, Weight)) {
+        match self {
+            Samples::Few(few) => few.iter().for_each(|(sample, weight)| visit(sample, *weight)),
+            Samples::Many(many) => many.iter().flatten().for_each(|(sample, weight)| visit(sample, *weight)),
+            Samples::Ordered(many) => many.for_each(visit),
+            // Nobody asks: it is known how often each was given, not which they are.
+            Samples::Tallied(_) => {}
+        }
+    }
+
     /// How often each was given; nothing where that is not counted, and there are many.
     pub fn tallied(&self) -> Option<Tallied<'_>> {
         match self {

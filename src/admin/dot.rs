@@ -65,7 +65,7 @@ fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let (outputs, _nobody) = channel();
     // Those that an engine is told of which delivers.
     let relations = vec![Memberships::NAME, LimitsReached::NAME, DesiredRows::NAME];
-    let listeners = Listeners { introspection: introspection.clone(), relations, latest: None };
+    let listeners = Listeners { introspection: introspection.clone(), relations, latest: None, triggers: Vec::new() };
     Workers::start_with(&topology, definitions, outputs, listeners)?.stop()?;
     let mut figures = introspection.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use dataflows::definitions::Definitions;
+use dataflows::model::Tick;
 
 use super::{Catalogue, CatalogueError, Differences};
 
@@ -26,18 +27,20 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// What the process begins with: process 0 of a cluster, or one on its own, gives ids to what is new.
+    /// What the process begins with: process 0 of a cluster, or one on its own, gives ids to what is new, which is in force from the tick
+    /// `present` on.
     pub fn open(
         folder: Option<PathBuf>,
         definitions: Arc<Definitions>,
         (process, processes): (usize, usize),
+        present: Tick,
     ) -> Result<Self, CatalogueError> {
         let mut own = folder.as_deref().map(Catalogue::read).transpose()?.flatten();
         if process == 0 {
             let mut catalogue = own.clone().unwrap_or_default();
             // Those that were there before, by who told them before; and then those that are new.
             catalogue.place(processes);
-            let differences = catalogue.update(&definitions)?;
+            let differences = catalogue.update(&definitions, present)?;
             catalogue.place(processes);
             if let Some(folder) = folder.as_deref().filter(|_| own.as_ref() != Some(&catalogue)) {
                 catalogue.write(folder)?;
@@ -95,6 +98,13 @@ impl Agreement {
         let catalogue = self.agreed.get().or(self.own.as_ref());
         let teller = |name: &str| catalogue.map_or(0, |catalogue| catalogue.teller(name));
         self.definitions.destinations.iter().map(|destination| teller(&destination.name)).collect()
+    }
+
+    /// By trigger, the tick after which what is due may fire. After [`Agreement::hear`] in a cluster.
+    pub fn in_force(&self) -> Vec<Tick> {
+        let catalogue = self.agreed.get().or(self.own.as_ref());
+        let since = |name: &str| catalogue.map_or(Tick::default(), |catalogue| catalogue.in_force(name));
+        self.definitions.triggers.iter().map(|trigger| since(&trigger.name)).collect()
     }
 
     /// The catalogue of all. After [`Agreement::hear`] in a cluster; a process on its own agrees with itself.

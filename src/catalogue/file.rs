@@ -9,12 +9,15 @@
 //! ```
 //!
 //! A line has the id, kind, version, meaning (XXH3-128 of its text) and name (as JSON) of a definition. In a cluster lines follow that
-//! say which process tells which destination; the file is then of version 2. The checksum is XXH3-64 of all before it.
+//! say which process tells which destination; the file is then of version 2. Where there are triggers it is of version 3, and has lines that
+//! say since which tick one is in force: `trigger 1795302821498 "cart_reminder"`. The checksum is XXH3-64 of all before it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use dataflows::model::Tick;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -30,8 +33,16 @@ const VERSION: &str = "1";
 /// The same where it says who tells which destination.
 const VERSION_WITH_TELLERS: &str = "2";
 
-/// What such a line begins with.
+/// The same where it has triggers.
+const VERSION_WITH_TRIGGERS: &str = "3";
+
+const VERSIONS: [&str; 3] = [VERSION, VERSION_WITH_TELLERS, VERSION_WITH_TRIGGERS];
+
+/// What a line begins with that says who tells which destination.
 const TELLER: &str = "teller ";
+
+/// What a line begins with that says since when a trigger is in force.
+const TRIGGER: &str = "trigger ";
 
 /// What is wrong with a catalogue.
 #[derive(Debug, Error)]
@@ -105,11 +116,8 @@ impl Catalogue {
             Err(error) => return Err(io(error)),
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is no text"))?;
-        if let Some(found) = text
-            .lines()
-            .next()
-            .and_then(|line| line.strip_prefix(HEAD))
-            .filter(|found| ![VERSION, VERSION_WITH_TELLERS].contains(found))
+        if let Some(found) =
+            text.lines().next().and_then(|line| line.strip_prefix(HEAD)).filter(|found| !VERSIONS.contains(found))
         {
             return Err(CatalogueError::Version { file, found: found.to_owned() });
         }
@@ -128,11 +136,18 @@ impl Catalogue {
             self.iter().map(|(kind, name, of)| (of.id, line(kind, name, of))).collect();
         lines.sort_unstable();
         let lines: String = lines.into_iter().map(|(_, line)| line).collect();
-        let version = if self.tellers.is_empty() { VERSION } else { VERSION_WITH_TELLERS };
+        let version = match (self.in_force.is_empty(), self.tellers.is_empty()) {
+            (false, _) => VERSION_WITH_TRIGGERS,
+            (true, false) => VERSION_WITH_TELLERS,
+            (true, true) => VERSION,
+        };
         let teller =
             |(name, process): (&String, &u16)| format!("{TELLER}{process} {}\n", serde_json::Value::from(&**name));
         let tellers: String = self.tellers.iter().map(teller).collect();
-        let text = format!("{HEAD}{version}\nnext {}\n{lines}{tellers}", self.next);
+        let trigger =
+            |(name, since): (&String, &Tick)| format!("{TRIGGER}{since} {}\n", serde_json::Value::from(&**name));
+        let triggers: String = self.in_force.iter().map(trigger).collect();
+        let text = format!("{HEAD}{version}\nnext {}\n{lines}{tellers}{triggers}", self.next);
         let checksum = xxh3_64(text.as_bytes());
         format!("{text}checksum {checksum:016x}\n")
     }
@@ -147,16 +162,22 @@ impl Catalogue {
         }
         let mut lines = body[..at].lines();
         let version = lines.next().and_then(|line| line.strip_prefix(HEAD)).ok_or("it does not begin as one")?;
-        if ![VERSION, VERSION_WITH_TELLERS].contains(&version) {
+        if !VERSIONS.contains(&version) {
             return Err(format!("its version is {version:?}"));
         }
         let next = lines.next().and_then(|line| line.strip_prefix("next ")).and_then(|next| next.parse().ok());
         let mut catalogue = Catalogue { next: next.ok_or("it does not tell the next id")?, ..Catalogue::default() };
         let mut latest = DefinitionId(0);
         for (text, number) in lines.zip(3..) {
-            if let Some((name, process)) = (version == VERSION_WITH_TELLERS).then(|| teller(text)).flatten() {
+            if let Some((name, process)) = (version != VERSION).then(|| named(TELLER, text)).flatten() {
                 if catalogue.tellers.insert(name, process).is_some() {
                     return Err(format!("line {number}: the destination is there twice"));
+                }
+                continue;
+            }
+            if let Some((name, since)) = (version == VERSION_WITH_TRIGGERS).then(|| named(TRIGGER, text)).flatten() {
+                if catalogue.in_force.insert(name, Tick::from_ms(since)).is_some() {
+                    return Err(format!("line {number}: the trigger is there twice"));
                 }
                 continue;
             }
@@ -177,9 +198,10 @@ fn line(kind: DefinitionKind, name: &str, Catalogued { id, version, meaning }: C
     format!("{id} {} {version} {meaning:032x} {}\n", kind.name(), serde_json::Value::from(name))
 }
 
-fn teller(line: &str) -> Option<(String, u16)> {
-    let (process, name) = line.strip_prefix(TELLER)?.split_once(' ')?;
-    Some((serde_json::from_str(name).ok()?, process.parse().ok()?))
+/// A name, and the number that a line of this kind has for it.
+fn named<N: FromStr>(kind: &str, line: &str) -> Option<(String, N)> {
+    let (number, name) = line.strip_prefix(kind)?.split_once(' ')?;
+    Some((serde_json::from_str(name).ok()?, number.parse().ok()?))
 }
 
 fn definition(line: &str) -> Option<((DefinitionKind, String), Catalogued)> {

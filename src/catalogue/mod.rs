@@ -14,7 +14,7 @@
 //! - **In a cluster process 0 gives the ids.** It writes them down, and tells them to the others over the connections that the
 //!   workers have, before any of them builds its dataflow ([`Agreement`]). The others only ever keep a copy. One whose copy
 //!   is not an earlier state of what it is told, or whose project is another one, refuses to start.
-//! - **It also says which process tells which destination** (`tellers.rs`), in a cluster.
+//! - **It also says which process tells which destination** (`tellers.rs`), in a cluster; and since when a trigger is in force.
 //!
 //! The ids of `dataflows::definitions` are something else: places in its vectors, good for one run, so that the dataflow finds
 //! things without searching. Nothing that is stored has them: checkpoints have measures by their meaning, outbox and queues have
@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dataflows::definitions::Definitions;
+use dataflows::model::Tick;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -63,10 +64,13 @@ pub enum DefinitionKind {
     Measure,
     /// A value per person.
     Trait,
+    /// What sends one message because something happened.
+    Trigger,
 }
 
 impl DefinitionKind {
-    const ALL: [Self; 5] = [Self::Audience, Self::Destination, Self::Forward, Self::Measure, Self::Trait];
+    const ALL: [Self; 6] =
+        [Self::Audience, Self::Destination, Self::Forward, Self::Measure, Self::Trait, Self::Trigger];
 
     /// As it is written.
     pub fn name(self) -> &'static str {
@@ -76,6 +80,7 @@ impl DefinitionKind {
             Self::Forward => "forward",
             Self::Measure => "measure",
             Self::Trait => "trait",
+            Self::Trigger => "trigger",
         }
     }
 }
@@ -100,6 +105,8 @@ pub struct Catalogue {
     /// In a cluster, by the name of a destination: the process that tells it. Also of those that are in the project no more: what
     /// they acknowledged is still there, and they may come back.
     tellers: BTreeMap<String, u16>,
+    /// By the name of a trigger: the tick after which what is due may fire. It is that of the start that brought it, or its text.
+    in_force: BTreeMap<String, Tick>,
 }
 
 /// How many definitions came, changed and went.
@@ -115,7 +122,7 @@ pub struct Differences {
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Catalogue { next: 1, by_name: BTreeMap::new(), tellers: BTreeMap::new() }
+        Catalogue { next: 1, by_name: BTreeMap::new(), tellers: BTreeMap::new(), in_force: BTreeMap::new() }
     }
 }
 
@@ -125,10 +132,11 @@ impl Catalogue {
         self.by_name.iter().map(|((kind, name), of)| (*kind, name.as_str(), *of))
     }
 
-    /// Has exactly these definitions from now on. New ones get ids in order of kind and name.
-    pub fn update(&mut self, definitions: &Definitions) -> Result<Differences, CatalogueError> {
+    /// Has exactly these definitions from now on, from the tick `present` on. New ones get ids in order of kind and name.
+    pub fn update(&mut self, definitions: &Definitions, present: Tick) -> Result<Differences, CatalogueError> {
         let mut differences = Differences::default();
-        let mut before = std::mem::take(&mut self.by_name);
+        let earlier = std::mem::take(&mut self.by_name);
+        let mut before = earlier.clone();
         for (key, meaning) in meanings(definitions) {
             let of = match before.remove(&key) {
                 Some(same) if same.meaning == meaning => same,
@@ -144,10 +152,21 @@ impl Catalogue {
                     Catalogued { id, version: 1, meaning }
                 }
             };
+            if key.0 == DefinitionKind::Trigger {
+                let is_as_before = earlier.get(&key) == Some(&of);
+                let since = self.in_force.get(&key.1).copied().filter(|_| is_as_before);
+                self.in_force.insert(key.1.clone(), since.unwrap_or(present));
+            }
             self.by_name.insert(key, of);
         }
+        self.in_force.retain(|name, _| self.by_name.contains_key(&(DefinitionKind::Trigger, name.clone())));
         differences.removed = before.len();
         Ok(differences)
+    }
+
+    /// The tick after which what is due for a trigger may fire.
+    fn in_force(&self, trigger: &str) -> Tick {
+        self.in_force.get(trigger).copied().unwrap_or_default()
     }
 
     /// Whether it has exactly these definitions.
@@ -193,6 +212,9 @@ pub fn meanings(definitions: &Definitions) -> BTreeMap<(DefinitionKind, String),
     for measure in &definitions.measures {
         let meaning = measure.signature(definitions);
         add(DefinitionKind::Measure, &meaning.clone(), meaning);
+    }
+    for trigger in &definitions.triggers {
+        add(DefinitionKind::Trigger, &trigger.name, trigger.signature(definitions));
     }
     for of_person in &definitions.traits {
         add(DefinitionKind::Trait, &of_person.name, of_person.signature(definitions));

@@ -37,26 +37,26 @@ const ABSENT: (&str, &str) = ("absent", "seen = 0");
 #[test]
 fn an_id_is_given_once() {
     let mut catalogue = Catalogue::default();
-    let first = catalogue.update(&definitions(&[OFTEN])).unwrap();
+    let first = catalogue.update(&definitions(&[OFTEN]), Tick::default()).unwrap();
     // The audience, its measure, the trait and the destination.
     assert_eq!(first, Differences { added: 4, changed: 0, removed: 0 });
     let before = audiences(&catalogue);
 
     // One that sorts before it renumbers nothing; the destination has another view.
-    let second = catalogue.update(&definitions(&[OFTEN, ABSENT])).unwrap();
+    let second = catalogue.update(&definitions(&[OFTEN, ABSENT]), Tick::default()).unwrap();
     assert_eq!(second, Differences { added: 1, changed: 1, removed: 0 });
     assert_eq!(audiences(&catalogue)["often"], before["often"]);
     assert_eq!(audiences(&catalogue)["absent"], (5, 1));
-    assert_eq!(catalogue.update(&definitions(&[ABSENT, OFTEN])).unwrap(), Differences::default());
+    assert_eq!(catalogue.update(&definitions(&[ABSENT, OFTEN]), Tick::default()).unwrap(), Differences::default());
 
     // The same under another version.
-    catalogue.update(&definitions(&[("often", "seen >= 4"), ABSENT])).unwrap();
+    catalogue.update(&definitions(&[("often", "seen >= 4"), ABSENT]), Tick::default()).unwrap();
     assert_eq!(audiences(&catalogue)["often"], (before["often"].0, 2));
 
     // Gone and back, as it was: another one.
-    catalogue.update(&definitions(&[OFTEN])).unwrap();
+    catalogue.update(&definitions(&[OFTEN]), Tick::default()).unwrap();
     assert_eq!(audiences(&catalogue)["often"], (before["often"].0, 3));
-    catalogue.update(&definitions(&[OFTEN, ABSENT])).unwrap();
+    catalogue.update(&definitions(&[OFTEN, ABSENT]), Tick::default()).unwrap();
     assert_eq!(audiences(&catalogue)["absent"], (6, 1));
     let ids: Vec<u32> = catalogue.iter().map(|(_, _, of)| of.id.0).collect();
     assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{ids:?}");
@@ -65,9 +65,9 @@ fn an_id_is_given_once() {
 #[test]
 fn what_a_definition_refers_to_is_none_of_it() {
     let mut catalogue = Catalogue::default();
-    catalogue.update(&definitions(&[OFTEN, ("both", "audience('often') and seen > 9")])).unwrap();
-    let differences =
-        catalogue.update(&definitions(&[("often", "seen >= 5"), ("both", "audience('often') and seen > 9")]));
+    catalogue.update(&definitions(&[OFTEN, ("both", "audience('often') and seen > 9")]), Tick::default()).unwrap();
+    let differences = catalogue
+        .update(&definitions(&[("often", "seen >= 5"), ("both", "audience('often') and seen > 9")]), Tick::default());
     assert_eq!(differences.unwrap(), Differences { added: 0, changed: 1, removed: 0 });
 }
 
@@ -76,8 +76,8 @@ fn what_is_written_is_read_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Catalogue::read(folder.path()).unwrap(), None);
     let mut catalogue = Catalogue::default();
-    catalogue.update(&definitions(&[OFTEN, ABSENT])).unwrap();
-    catalogue.update(&definitions(&[ABSENT])).unwrap();
+    catalogue.update(&definitions(&[OFTEN, ABSENT]), Tick::default()).unwrap();
+    catalogue.update(&definitions(&[ABSENT]), Tick::default()).unwrap();
     catalogue.write(folder.path()).unwrap();
     // Half a file of a process that was killed.
     std::fs::write(folder.path().join("CATALOGUE.new"), "deltaic cat").unwrap();
@@ -94,9 +94,9 @@ fn what_is_written_is_read_and_nothing_else() {
             assert!(error.contains("CATALOGUE"), "{error}");
         }
     }
-    std::fs::write(&path, "deltaic catalogue, version 3\nwhatever").unwrap();
+    std::fs::write(&path, "deltaic catalogue, version 4\nwhatever").unwrap();
     let error = Catalogue::read(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("version \"3\"") && error.contains("run the version that wrote it"), "{error}");
+    assert!(error.contains("version \"4\"") && error.contains("run the version that wrote it"), "{error}");
     let large = std::fs::File::create(&path).unwrap();
     large.set_len(crate::limits::CATALOGUE_BYTES_MAX + 1).unwrap();
     assert!(Catalogue::read(folder.path()).unwrap_err().to_string().contains("larger than any can be"));
@@ -180,21 +180,22 @@ fn a_catalogue_that_contradicts_itself_is_refused() {
 #[test]
 fn ids_end_and_do_not_begin_again() {
     let text = |next| Catalogue { next, ..Catalogue::default() };
-    assert!(matches!(text(u32::MAX).update(&definitions(&[OFTEN])), Err(CatalogueError::Exhausted)));
+    assert!(matches!(text(u32::MAX).update(&definitions(&[OFTEN]), Tick::default()), Err(CatalogueError::Exhausted)));
 }
 
 /// What process 1 says to what process 0 has, after these projects each.
 fn agreed(first: &[&[(&str, &str)]], second: &[&[(&str, &str)]], of_second: &[(&str, &str)]) -> Result<(), String> {
     let catalogue = |updates: &[&[(&str, &str)]]| {
         let mut catalogue = Catalogue::default();
-        updates.iter().for_each(|to| _ = catalogue.update(&definitions(to)).unwrap());
+        updates.iter().for_each(|to| _ = catalogue.update(&definitions(to), Tick::default()).unwrap());
         catalogue
     };
     let folder = tempfile::tempdir().unwrap();
     if !second.is_empty() {
         catalogue(second).write(folder.path()).unwrap();
     }
-    let agreement = Agreement::open(Some(folder.path().to_owned()), definitions(of_second), (1, 2)).unwrap();
+    let agreement =
+        Agreement::open(Some(folder.path().to_owned()), definitions(of_second), (1, 2), Tick::default()).unwrap();
     agreement.hear(&catalogue(first).to_text())?;
     agreement.keep().unwrap();
     assert_eq!(agreement.agreed(), catalogue(first));
@@ -216,6 +217,7 @@ fn a_process_takes_what_process_0_has_if_it_is_of_its_own_past_and_project() {
     // The folder of another cluster: `absent` and `often` got their ids in another order.
     let refused = agreed(&[one, two], &[two], two).unwrap_err();
     assert!(refused.contains("has id"), "{refused}");
-    let refused = Agreement::open(None, definitions(one), (1, 2)).unwrap().hear("deltaic").unwrap_err();
+    let refused =
+        Agreement::open(None, definitions(one), (1, 2), Tick::default()).unwrap().hear("deltaic").unwrap_err();
     assert!(refused.contains("the catalogue of process 0"), "{refused}");
 }

@@ -67,9 +67,12 @@ impl Egress {
         let (stopping, stopped) = watch::channel(false);
         let (engine, asked) = watch::channel(None);
         // One destination has one forward at most.
-        let purpose = |id| {
-            let forward = project.definitions.forwards.iter().find(|forward| forward.destination == id);
-            forward.and_then(|forward| forward.requires_consent.clone())
+        let definitions = &project.definitions;
+        let forward = |id| definitions.forwards.iter().find(|forward| forward.destination == id);
+        let purpose = |id| forward(id).and_then(|forward| forward.requires_consent.clone());
+        let messages_ask = |id| {
+            let mut messages = forward(id).into_iter().flat_map(|forward| &forward.triggers);
+            messages.any(|trigger| definitions.triggers[trigger.index()].requires_consent.is_some())
         };
         let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
         let mut handles = Vec::with_capacity(project.destinations.len());
@@ -101,7 +104,8 @@ impl Egress {
                 // One call at a time: events come in order.
                 let pace = Pace { concurrency: 1, ..pace };
                 let line = LaneContext { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
-                let recheck = purpose(id).map(|purpose| Recheck::new(purpose, whose.clone(), asked.clone()));
+                let is_asked_again = purpose(id).is_some() || messages_ask(id);
+                let recheck = is_asked_again.then(|| Recheck::new(purpose(id), whose.clone(), asked.clone()));
                 let lane = Arc::new(EventLane::new(id, &line, outbox.clone(), queue, recheck));
                 let skipped = skipped.next().unwrap_or_default();
                 let events = EventLaneHandle { lane: lane.clone(), tally: line.tally.clone(), skipped };

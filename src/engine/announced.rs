@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dataflows::definitions::TriggerStart;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::InputHandle;
@@ -71,6 +72,13 @@ pub struct Meeting {
 }
 
 impl Meeting {
+    /// Where the occurrences of triggers begin, once they have met. What a checkpoint has was decided, whichever process has it.
+    pub fn trigger_starts(&self) -> Vec<TriggerStart> {
+        let restored = self.heard.get().and_then(|heard| heard.iter().filter_map(|of| of.before.told).max());
+        let decided = restored.unwrap_or_default();
+        self.agreement.in_force().into_iter().map(|in_force| TriggerStart { in_force, decided }).collect()
+    }
+
     /// Meets the others. All workers have to call it, and before anything else that they do together. Says why they cannot
     /// start, where that is so.
     pub fn meet(&self, worker: &mut Worker, threads: usize) -> Result<(), String> {

@@ -23,6 +23,8 @@ use crate::log::Offset;
 pub struct Forwarded {
     /// Its place.
     pub position: Offset,
+    /// What it is.
+    pub kind: ForwardedKind,
     /// Its text, as the log has it.
     pub raw: Bytes,
     /// Its time, as it counts.
@@ -35,6 +37,15 @@ pub struct Forwarded {
     pub primary: Option<IdentifierId>,
     /// Its person; nothing where all identifiers that it has are blocked.
     pub profile: Option<Profile>,
+}
+
+/// What goes to destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedKind {
+    /// An event that was sent.
+    Event,
+    /// The message of a trigger, of which the text is the record.
+    Message,
 }
 
 /// Takes out of the forwards that an event matches those to which it is not to go, by its time and by what only its text says.
@@ -82,8 +93,10 @@ impl Sequencer {
             return None;
         }
         let primary = self.picker.forwards.primary(event);
+        let kind = if event.name.derived().is_some() { ForwardedKind::Message } else { ForwardedKind::Event };
         Some(Picked(Forwarded {
             position,
+            kind,
             raw: raw.clone(),
             timestamp: event.timestamp,
             received,

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use dataflows::definitions::Definitions;
+use dataflows::definitions::{Definitions, TriggerStart};
 use dataflows::model::Tick;
 use dataflows::relations::{DesiredRows, LimitsReached, Memberships, Relation};
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub use announced::Before;
 pub use collector::Sinks;
 pub use consistency::AuditFigures;
-pub use forwarding::Forwarded;
+pub use forwarding::{Forwarded, ForwardedKind};
 pub use handle::{Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
 pub use progress::{Backpressure, Progress};
 pub use reading::{AsOf, ReadAnswer, ReadOptions, ScanError, ScanOptions, Scanning};
@@ -188,6 +188,7 @@ impl Engine {
         let picker = Picker::new(definitions.clone(), forward_from, choice);
         let is_cluster = topology.processes() > 1;
         let jumps = steady.as_ref().map(|steady| steady.jumps().all()).unwrap_or_default();
+        let in_force = agreement.as_ref().map_or_else(Vec::new, Agreement::in_force);
         let met =
             is_cluster.then(|| Met::prepare(&topology, agreement, (before, jumps), accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());
@@ -201,7 +202,10 @@ impl Engine {
         // Of most relations all changes arrive at the first worker; those of a destination at the process that delivers to it.
         let arrive_here = |name: &&&str| topology.process == 0 || **name == DesiredRows::NAME;
         shared.progress().subscriptions.tells_of(&relations.iter().filter(arrive_here).copied().collect::<Vec<_>>());
-        let listeners = Listeners { introspection, relations, latest: Some(latest) };
+        let restored = restore.as_ref().map_or(Tick::default(), |restore| restore.tick);
+        let start = |in_force| TriggerStart { in_force, decided: restored };
+        let triggers = in_force.into_iter().map(start).collect();
+        let listeners = Listeners { introspection, relations, latest: Some(latest), triggers };
         let mut members = ClusterMembers::alone(topology.threads);
         let mut pulse = None;
         let connected = match workers::connect(&topology)? {

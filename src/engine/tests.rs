@@ -138,6 +138,7 @@ impl EngineWorld {
             history: None,
             seal: None,
             bound: Box::new(|| Tick::MAX),
+            may_be_of: Box::new(|_, _| true),
         };
         let checkpointer = Checkpointer::start(settings).unwrap();
         let began = Instant::now();

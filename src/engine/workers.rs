@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use dataflows::definitions::Definitions;
+use dataflows::definitions::{Definitions, TriggerStart};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::limits::DUE_AT_ONCE;
 use dataflows::model::Tick;
@@ -276,6 +276,8 @@ pub struct Listeners {
     /// Who takes answers as of the latest complete tick. They belong to no tick that is still to be told, so they need not wait for
     /// whoever takes outputs, who may have much to do. Without anybody they are outputs.
     pub latest: Option<ToldLatest>,
+    /// Where the occurrences of triggers begin; of those without an entry at the first tick.
+    pub triggers: Vec<TriggerStart>,
 }
 
 /// Where a worker's outputs go, and of which relations they tell.
@@ -297,7 +299,7 @@ impl Workers {
     ) -> Result<Self, WorkersError> {
         let relations = vec![Memberships::NAME, DesiredRows::NAME, IdentityChanges::NAME, LimitsReached::NAME];
         let introspection = Introspection::new(topology.threads, false);
-        let listeners = Listeners { introspection, relations, latest: None };
+        let listeners = Listeners { introspection, relations, latest: None, triggers: Vec::new() };
         Self::start_with(topology, definitions, outputs, listeners)
     }
 
@@ -320,7 +322,7 @@ impl Workers {
         topology: &Topology,
         definitions: Arc<Definitions>,
         outputs: Sender<WorkerOutput>,
-        Listeners { introspection, relations, latest }: Listeners,
+        Listeners { introspection, relations, latest, triggers }: Listeners,
         (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
         let refused: Arc<OnceLock<String>> = Arc::default();
@@ -358,7 +360,10 @@ impl Workers {
                         let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();
                         let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
                         let layout = Layout { processes, threads, tellers: tellers.into() };
-                        let runs = || run(worker, watcher, (&definitions, layout, due_at_once), &inbox, &outputs);
+                        let triggers =
+                            meeting.as_ref().map_or_else(|| triggers.clone(), Meeting::trigger_starts).into();
+                        let given = Given { definitions: &definitions, layout, due_at_once, triggers };
+                        let runs = || run(worker, watcher, given, &inbox, &outputs);
                         match catch_unwind(AssertUnwindSafe(runs)) {
                             Err(panic) => {
                                 tell_of(&*panic, &outputs.sender);
@@ -466,11 +471,19 @@ fn is_over(inbox: &Receiver<WorkerCommand>) -> bool {
     }
 }
 
+/// What a worker is given to work with.
+struct Given<'a> {
+    definitions: &'a Arc<Definitions>,
+    layout: Layout,
+    due_at_once: Option<usize>,
+    triggers: Arc<[TriggerStart]>,
+}
+
 /// The loop of one worker.
 fn run(
     worker: &mut Worker,
     mut watcher: Watcher,
-    (definitions, layout, due_at_once): (&Arc<Definitions>, Layout, Option<usize>),
+    Given { definitions, layout, due_at_once, triggers }: Given<'_>,
     inbox: &Receiver<WorkerCommand>,
     outputs: &Outputs,
 ) {
@@ -496,7 +509,7 @@ fn run(
             }
         }),
     };
-    let (inputs, completion, arrangements) = graph::build(worker, definitions, layout, receivers);
+    let (inputs, completion, arrangements) = graph::build(worker, definitions, layout, triggers, receivers);
     watcher.holds(arrangements);
     due_at_once.into_iter().for_each(|updates| inputs.at_once().set(updates));
     let mut inputs = Some(inputs);

@@ -98,7 +98,7 @@ impl Fits {
         for (place, rounded, too_large) in sums {
             let measure = &self.definitions.measures[*place];
             self.definitions.for_each_row(measure, event, |row| {
-                let addend = measure.shape.argument().and_then(|addend| addend.value_of(row, &lookup));
+                let addend = measure.shape.arguments().first().and_then(|addend| addend.value_of(row, &lookup));
                 let Some(Value::Number(addend)) = addend else { return };
                 let count = match addend.as_addend() {
                     Some(addend) if !addend.is_changed => return,

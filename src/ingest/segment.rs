@@ -15,6 +15,7 @@
 mod consent;
 mod decode_stored;
 mod fields;
+mod fired;
 mod historical;
 mod integrations;
 mod keys;
@@ -33,8 +34,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::definitions::FieldRoot;
-use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, PointInTime, Position, Tick, ValueType};
+use dataflows::definitions::{FieldId, FieldRoot};
+use dataflows::model::{
+    Event, EventName, Identifier, IdentifierKey, Number, PointInTime, Position, Tick, Value, ValueType,
+};
 use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -339,25 +342,12 @@ impl Extractor {
             return Err(Rejection::NoIdentifier);
         }
         let mut misfits = Misfits::default();
-        let fitting = |(field, found)| match found {
-            FoundField::Value(value) => Some((field, value)),
-            FoundField::OfArray { value, has_others, is_cut } => {
-                misfits.others.extend(has_others.then_some(field));
-                misfits.cut.extend(is_cut.then_some(field));
-                Some((field, value))
-            }
-            FoundField::Nothing => None,
-            FoundField::Other => {
-                misfits.others.push(field);
-                None
-            }
-        };
         let event = Event {
             timestamp,
             position: Position::UNKNOWN,
             name,
             identifiers,
-            fields: last_of_each(person.fields).filter_map(fitting).collect(),
+            fields: last_of_each(person.fields).filter_map(|found| fitting(found, &mut misfits)).collect(),
             attributes: last_of_each(person.attributes).collect(),
             consent: person.consent,
         };
@@ -449,6 +439,23 @@ fn times(members: &EventMembers<'_>, given: &EventContext<'_>) -> Result<(Tick, 
         (Some(own), _) => own,
     };
     Ok((timestamp, received.unwrap_or(timestamp)))
+}
+
+/// The value of a field, if it is of a type that there is.
+fn fitting((field, found): (FieldId, FoundField), misfits: &mut Misfits) -> Option<(FieldId, Value)> {
+    match found {
+        FoundField::Value(value) => Some((field, value)),
+        FoundField::OfArray { value, has_others, is_cut } => {
+            misfits.others.extend(has_others.then_some(field));
+            misfits.cut.extend(is_cut.then_some(field));
+            Some((field, value))
+        }
+        FoundField::Nothing => None,
+        FoundField::Other => {
+            misfits.others.push(field);
+            None
+        }
+    }
 }
 
 /// The entries sorted by key, of each key the last.

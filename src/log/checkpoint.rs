@@ -24,7 +24,7 @@ mod salvage;
 mod tests;
 mod without;
 
-pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, SealIds};
+pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, MayBeOf, SealIds};
 pub use file::{CheckpointCounts, CheckpointFileError, CheckpointPiece, MessageIds};
 pub use kept::{CheckpointList, Pieces};
 pub use make::Gatherer;

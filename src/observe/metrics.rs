@@ -36,7 +36,7 @@ use self::encode::gauge;
 use self::latencies::Latencies;
 pub use self::readings::{
     AudienceState, DeliveryReading, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined,
-    Readings, RememberedMessages, SourceIntake,
+    Readings, RememberedMessages, SourceIntake, TriggerState,
 };
 use super::latency::Latency;
 use crate::memory::resident_bytes;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationView, EvaluationStep, Forward, IdentityRules, PersonTerm, Trait,
-    TraitId,
+    Audience, AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, Forward, IdentityRules,
+    PersonTerm, Trait, TraitId, Trigger, TriggerId,
 };
 use dataflows::expression::Expression;
 use dataflows::model::ValueType;
@@ -27,6 +27,7 @@ use super::sessions;
 use super::suggestion::{did_you_mean, listed};
 use super::syntax::SyntaxNode;
 use super::text::SubstitutedText;
+use super::triggers::{self, TypedTrigger};
 use super::typed::{PersonName, Typed};
 use super::types::Class;
 use super::written::{WrittenAudience, WrittenSession};
@@ -52,6 +53,7 @@ pub(super) struct Defined {
 
 /// What a project declares, as it is written.
 pub(super) struct Declared {
+    pub(super) trigger_names: Vec<SubstitutedText>,
     pub(super) purposes: Option<List>,
     pub(super) attributes: Option<Vec<(SubstitutedText, SubstitutedText)>>,
     pub(super) sessions: Vec<WrittenSession>,
@@ -84,13 +86,14 @@ impl DefinitionBuilder {
         doubts: Doubts,
         mut problems: Vec<ProjectProblem>,
     ) -> Self {
-        let Declared { purposes, attributes, sessions, sequences, traits, audiences } = declared;
+        let Declared { trigger_names, purposes, attributes, sessions, sequences, traits, audiences } = declared;
         let purposes = Purposes::declared(purposes, &mut problems);
         let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
         checker.doubts = doubts;
         // Names come first, because any expression may have any name.
         let traits = declare_traits(&mut checker, traits);
         let audiences = declare_audiences(&mut checker, audiences);
+        triggers::declare(&mut checker, &trigger_names);
         sessions::declare(&mut checker, sessions);
         sequences::declare(&mut checker, sequences);
         if let Some(attributes) = attributes {
@@ -146,6 +149,7 @@ impl DefinitionBuilder {
         self,
         destinations: Vec<DestinationView>,
         forwards: Vec<TypedForward>,
+        triggers: Vec<TypedTrigger>,
     ) -> Result<Defined, Vec<ProjectProblem>> {
         let DefinitionBuilder { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
@@ -165,6 +169,8 @@ impl DefinitionBuilder {
         let audiences: Vec<Audience> =
             audiences.into_iter().map(&mut lower).map(|(name, condition)| Audience { name, condition }).collect();
         let forwards: Vec<Forward> = forwards.into_iter().map(|forward| lowering.forward(forward)).collect();
+        let triggers: Vec<Trigger> = triggers.into_iter().map(|trigger| lowering.trigger(trigger)).collect();
+        let forwards = forwards_with_messages(forwards, &triggers, &destinations);
         let Lowering { measures, is_full, .. } = lowering;
         if is_full {
             let message = format!("the project has more than {MEASURES_MAX} different aggregates over events");
@@ -176,6 +182,7 @@ impl DefinitionBuilder {
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
         let definitions = Definitions {
+            triggers,
             identity,
             fields,
             measures,
@@ -188,6 +195,28 @@ impl DefinitionBuilder {
         };
         Ok(Defined { definitions, attribute_types, warnings })
     }
+}
+
+/// What destinations are sent: the events that they list, and the messages of triggers.
+fn forwards_with_messages(
+    mut forwards: Vec<Forward>,
+    triggers: &[Trigger],
+    destinations: &[DestinationView],
+) -> Vec<Forward> {
+    for (index, view) in destinations.iter().enumerate() {
+        let id = DestinationId::new(index);
+        let all = triggers.iter().enumerate().filter(|(_, trigger)| trigger.destinations().contains(&id));
+        let messages: Vec<TriggerId> = all.map(|(index, _)| TriggerId::new(index)).collect();
+        if messages.is_empty() {
+            continue;
+        }
+        let place = forwards.partition_point(|forward| forward.destination < id);
+        match forwards.get_mut(place).filter(|forward| forward.destination == id) {
+            Some(forward) => forward.triggers = messages,
+            None => forwards.insert(place, Forward::of_messages(id, messages, view.requires_consent.clone())),
+        }
+    }
+    forwards
 }
 
 fn declare_traits(

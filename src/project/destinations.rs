@@ -24,6 +24,16 @@ pub(super) struct ResolvedDestinations {
     pub(super) views: Vec<DestinationView>,
     pub(super) forwards: Vec<TypedForward>,
     pub(super) warnings: Vec<ProjectProblem>,
+    /// Names of those that were left out.
+    pub(super) wrong: Vec<CompactString>,
+}
+
+impl ResolvedDestinations {
+    /// Where the destination of this name is; anywhere, if it was left out, since then there is an error.
+    pub(super) fn id_of(&self, name: &str) -> Option<DestinationId> {
+        let place = self.views.iter().position(|view| view.name == name);
+        place.or_else(|| self.wrong.iter().any(|wrong| wrong == name).then_some(0)).map(DestinationId::new)
+    }
 }
 
 /// All that the project says of destinations. One that has an error is left out.
@@ -33,7 +43,10 @@ pub(super) fn resolve(mut written: Vec<WrittenDestination>, checker: &mut Checke
     written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     let mut resolved = ResolvedDestinations::default();
     for destination in written {
-        one(destination, checker, &mut resolved);
+        let name = CompactString::from(destination.name.value.as_str());
+        if one(destination, checker, &mut resolved).is_none() {
+            resolved.wrong.push(name);
+        }
     }
     resolved
 }

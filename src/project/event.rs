@@ -63,6 +63,15 @@ impl Scope for EventReference {
                     let problem = ProjectProblem::at(place, format!("`{written}` is of no array here"));
                     return Err(problem.help("any(properties.tags, item = 'sale') asks each element; in an aggregate `each => properties.products` counts each"));
                 }
+                if first == "event" && !rest.is_empty() && rest.first().is_some_and(|next| root_of(next).is_some()) {
+                    let problem = ProjectProblem::at(
+                        place,
+                        format!("`{written}`: an aggregate looks at one event, not at another one"),
+                    );
+                    return Err(problem.help(format!(
+                        "compare in `when` of the trigger: any(list('Event', properties.NAME), item = {written})"
+                    )));
+                }
                 let of_element = checker.items.as_ref().and_then(|items| items.member_named(path));
                 let help = match nearest(first, NAMES) {
                     _ if name.is_quoted => single_quotes(&written),

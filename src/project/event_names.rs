@@ -4,9 +4,10 @@ use dataflows::model::EventName;
 
 use super::identity::each_once;
 use super::infer::Checker;
-use super::problem::ProjectProblem;
+use super::problem::{ProjectProblem, TextSpan};
 use super::section::List;
 use super::text::SubstitutedText;
+use super::triggers::event_name;
 
 /// What stands for all events.
 const ALL: &str = "*";
@@ -32,8 +33,9 @@ pub(super) fn listed_events(events: List, checker: &mut Checker) -> Vec<EventNam
     });
     // Of two ways to write one name, one is enough.
     let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
-    for name in each_once(events, &mut checker.problems) {
-        let name = EventName::from(name.as_str());
+    let places: Vec<TextSpan> = events.items.iter().map(|event| event.place).collect();
+    for (name, place) in each_once(events, &mut checker.problems).into_iter().zip(places) {
+        let name = event_name(checker, name.as_str(), place);
         if !names.contains(&name) {
             names.push(name);
         }

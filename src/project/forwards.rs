@@ -8,7 +8,7 @@ use super::destinations::{known_identifiers, traits_of};
 use super::event_names::listed_events;
 use super::infer::Checker;
 use super::parse::parse;
-use super::problem::ProjectProblem;
+use super::problem::{ProjectProblem, TextSpan};
 use super::text::SubstitutedText;
 use super::typed::{EventReference, Typed};
 use super::written::{WrittenEnrich, WrittenForward};
@@ -49,7 +49,13 @@ pub(super) fn resolve(
         let problem = ProjectProblem::at(name.place, format!("destination `{}` has no events", name.value));
         checker.report(problem.help("list what it is sent: events = [\"Order Completed\"]"));
     }
+    let places: Vec<TextSpan> = events.items.iter().map(|event| event.place).collect();
     let names = listed_events(events, checker);
+    if let Some((fired, place)) = names.iter().zip(places).find(|(name, _)| name.derived().is_some()) {
+        let fired = fired.derived().unwrap_or_default();
+        let problem = ProjectProblem::at(place, format!("`{fired}` goes where its trigger says"));
+        checker.report(problem.help("list the destination in `destinations` of the trigger"));
+    }
     let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
         let node = checker.settle(parse(&text))?;
         checker.doubts.of_event(&node);

@@ -22,6 +22,7 @@ use super::sequences::NamedSequences;
 use super::sessions::NamedSessions;
 use super::syntax::{ClockKind, FunctionCall, NameNode, NodeKind, SyntaxNode};
 use super::time::point_in_time;
+use super::triggers::OccurrenceScope;
 use super::typed::{Typed, TypedKind};
 use super::types::{Class, Operand, Variable, VariableTypes};
 use crate::limits::FIELDS_MAX;
@@ -64,6 +65,10 @@ pub(super) struct Checker {
     pub(super) sequences: NamedSequences,
     /// Sessions by name.
     pub(super) sessions: NamedSessions,
+    /// Names of triggers.
+    pub(super) triggers: BTreeSet<CompactString>,
+    /// What the expressions of a trigger can ask of what it is on.
+    pub(super) occurrence: Option<OccurrenceScope>,
     /// Attributes that are declared or were met.
     pub(super) attributes: BTreeMap<CompactString, Variable>,
     /// Whether there are no attributes but those declared.

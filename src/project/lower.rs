@@ -4,16 +4,17 @@
 //! aggregates are spelt, the same aggregate is one measure.
 
 use dataflows::definitions::{
-    ArrayRows, EventFilter, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, Period, PersonTerm,
-    RunningTerm, Sequence, SequenceEnd, SequenceStep, Session,
+    ArrayRows, EventFilter, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, Occasion, Period,
+    PersonTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Session, Trigger, TriggerRoutes, Window,
 };
 use dataflows::expression::Expression;
-use dataflows::model::{Value, ValueType};
+use dataflows::model::{EventName, Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::sequences::{SequenceQuestion, TypedFilter, TypedSequence, TypedStep};
 use super::sessions::TypedSession;
 use super::time::point_in_time;
+use super::triggers::{TypedOccasion, TypedRoutes, TypedTrigger};
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed, TypedKind};
 use super::types::VariableTypes;
 use crate::limits::MEASURES_MAX;
@@ -49,7 +50,58 @@ impl Lowering<'_> {
     pub(super) fn forward(&mut self, typed: TypedForward) -> Forward {
         let TypedForward { destination, events, condition, identifiers, traits, consent, requires_consent } = typed;
         let condition = condition.map(|condition| self.event(condition));
-        Forward { destination, events, condition, identifiers, traits, consent, requires_consent }
+        Forward { destination, events, condition, triggers: Vec::new(), identifiers, traits, consent, requires_consent }
+    }
+
+    /// A trigger.
+    pub(super) fn trigger(&mut self, typed: TypedTrigger) -> Trigger {
+        let measure = |event: EventName, shape, condition, within| Measure {
+            events: vec![event],
+            each: None,
+            condition,
+            shape,
+            within: Some(within),
+        };
+        let on = match typed.on {
+            TypedOccasion::Event { event, condition, looked_at } => {
+                let shape = MeasureShape::Events(looked_at.into_iter().map(|of| self.event(of)).collect());
+                let condition = condition.map(|condition| self.event(condition));
+                let within = Period::UntilDue { after_ms: typed.wait_ms };
+                Occasion::Event(self.measure(measure(event, shape, condition, within)))
+            }
+            TypedOccasion::Schedule(schedule, audience) => Occasion::Schedule(schedule, audience),
+            TypedOccasion::Session(session) => Occasion::SessionEnd(self.measure_of_session(session)),
+            TypedOccasion::Sequence(sequence) => {
+                let term = self.sequence(sequence, SequenceQuestion::Matches);
+                // It is over a measure.
+                Occasion::Completion(term.measure().unwrap_or(MeasureId::new(0)))
+            }
+        };
+        let fired = EventName::of_derived(&format!("{} fired", typed.name));
+        let record = typed.record.map(|field| Expression::Term(EventTerm::Field(self.fields[field.index()])));
+        let kept = Period::Within(Window::new(typed.kept_ms));
+        let firings = self.measure(measure(fired, MeasureShape::Events(record.to_vec()), None, kept));
+        let mut person = |typed| self.person(typed);
+        Trigger {
+            name: typed.name,
+            cause: typed.cause,
+            on,
+            wait_ms: typed.wait_ms,
+            max_lateness_ms: typed.max_lateness_ms,
+            when: typed.when.map(&mut person),
+            unless: typed.unless.map(&mut person),
+            at_most: typed.at_most,
+            requires_consent: typed.requires_consent,
+            routes: match typed.routes {
+                TypedRoutes::All(all) => TriggerRoutes::All(all),
+                TypedRoutes::First(routes) => TriggerRoutes::First(
+                    routes.into_iter().map(|(condition, to)| (condition.map(&mut person), to)).collect(),
+                ),
+            },
+            payload: typed.payload.into_iter().map(|(name, value)| (name, person(value))).collect(),
+            identifiers: typed.identifiers,
+            firings,
+        }
     }
 
     fn event(&mut self, typed: Typed<EventReference>) -> Expression<EventTerm> {
@@ -104,11 +156,15 @@ impl Lowering<'_> {
     }
 
     fn session(&mut self, session: TypedSession, term: RunningTerm) -> PersonTerm {
+        PersonTerm::Running(self.measure_of_session(session), term)
+    }
+
+    fn measure_of_session(&mut self, session: TypedSession) -> MeasureId {
         let TypedSession { gap_ms, mut events, per, values } = session;
         let values = values.into_iter().map(|value| self.measure_of(value.aggregate).0).collect();
         events.sort();
         let shape = MeasureShape::Session(Box::new(Session { gap_ms, per, values }));
-        PersonTerm::Running(self.measure(Measure { events, each: None, condition: None, shape, within: None }), term)
+        self.measure(Measure { events, each: None, condition: None, shape, within: None })
     }
 
     fn sequence(&mut self, sequence: TypedSequence, question: SequenceQuestion) -> PersonTerm {

@@ -48,6 +48,7 @@ mod syntax;
 mod tests;
 mod text;
 mod time;
+mod triggers;
 mod typed;
 mod types;
 mod written;

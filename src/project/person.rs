@@ -15,6 +15,7 @@ use super::sequences::{self, is_call};
 use super::sessions;
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{ClockKind, FunctionCall, ITEM, NameNode, NamedArgument, NodeKind, SyntaxNode};
+use super::triggers;
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed};
 use super::types::{Class, Operand, Variable};
 use crate::limits::{BUCKETS_MAX, LATEST_EVENTS_MAX, LISTED_VALUES, LISTED_VALUES_MAX, TOP_PLACES_MAX, TRAITS_MAX};
@@ -40,6 +41,9 @@ const LOOKUPS: [&str; 6] = ["audience", "consent", "has", "hash_bucket", "in_ses
 
 impl Scope for PersonName {
     fn name(checker: &mut Checker, written: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
+        if let Some(found) = triggers::named(checker, written, place)? {
+            return Ok(found);
+        }
         if !written.beyond.is_empty() {
             let message = format!("`{}`: of lists of a person no element is taken by its place", written.written());
             let help = match written.path.first().and_then(|first| root_of(first)) {
@@ -609,7 +613,10 @@ pub(super) fn events(
         checker.report(problem.help("an event that really is called so is 'track:*'"));
         return None;
     }
-    let mut read = |node| string(checker, node, "the name of an event", example).map(EventName::from);
+    let mut read = |node: &SyntaxNode| {
+        let name = string(checker, node, "the name of an event", example)?.to_owned();
+        Some(triggers::event_name(checker, &name, node.place))
+    };
     let mut events: Vec<EventName> = listed.iter().map(&mut read).collect::<Option<_>>()?;
     events.sort();
     events.dedup();

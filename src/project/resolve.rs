@@ -22,6 +22,7 @@ use super::problem::ProjectProblem;
 use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Replay, Secret, Source, Storage};
 use super::section::List;
 use super::text::SubstitutedText;
+use super::triggers;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::{CLUSTER_TOKEN_BYTES_MIN, SOURCES_MAX};
 use crate::observe::logging::filter;
@@ -103,7 +104,9 @@ pub(super) fn resolve(
     };
     let history = history::resolve(written.history, &mut problems);
 
+    let trigger_names = written.triggers.iter().map(|trigger| trigger.name.clone()).collect();
     let declared = Declared {
+        trigger_names,
         purposes: written.purposes,
         attributes: written.attributes,
         sessions: written.sessions,
@@ -113,10 +116,11 @@ pub(super) fn resolve(
     };
     let mut defining = DefinitionBuilder::new(identity, declared, doubts, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
+    let triggers = triggers::resolve(&mut defining.checker, written.triggers, &destinations);
     warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();
     let Defined { mut definitions, attribute_types, warnings: doubtful } =
-        defining.finish(destinations.views, destinations.forwards)?;
+        defining.finish(destinations.views, destinations.forwards, triggers)?;
     definitions.clock_spread_ms = clock_spread.as_millis().try_into().unwrap_or(u64::MAX);
     warnings.extend(doubtful);
     let mut merged_attributes: Vec<CompactString> =

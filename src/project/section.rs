@@ -159,6 +159,11 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The value under a key, whatever it is.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.get(key).map(|(_, value)| value)
+    }
+
     /// The string under a key.
     pub(super) fn text(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<SubstitutedText> {
         let (_, value) = self.get(key)?;

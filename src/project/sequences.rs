@@ -54,6 +54,13 @@ pub(super) struct TypedFilter {
     pub(super) condition: Option<Typed<EventReference>>,
 }
 
+impl TypedSequence {
+    /// Those of its steps, then that of what must not follow on them.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &TypedFilter> {
+        self.steps.iter().map(|step| &step.takes).chain(self.absent.iter().map(|(filter, _)| filter))
+    }
+}
+
 /// What is asked of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SequenceQuestion {

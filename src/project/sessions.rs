@@ -204,25 +204,52 @@ pub(super) fn named(
     // What was wrong with it is reported.
     let Some(found) = found else { return Ok(Some((PersonName::Broken, checker.types.unknown()))) };
     let asked = rest.join(".");
-    if let Some((_, kind, term)) = OWN.iter().find(|(own, ..)| *own == asked) {
-        let variable = checker.types.known(Class::Is(*kind), place);
-        return Ok(Some((PersonName::Session(Box::new(found), *term), variable)));
+    if let Some((term, variable)) = value_named(checker, &found, &asked, place) {
+        return Ok(Some((PersonName::Session(Box::new(found), term), variable)));
     }
-    let Some(index) = found.values.iter().position(|value| value.name == asked.as_str()) else {
-        let own = OWN.iter().map(|(own, ..)| *own);
-        let names: Vec<&str> = found.values.iter().map(|value| value.name.as_str()).chain(own).collect();
-        let help = did_you_mean(&asked, names.iter().copied()).unwrap_or_else(|| match asked.as_str() {
-            "" => format!("whether one is running is in_session('{session}'); of it there are {}", listed(&names)),
-            _ => format!("there are {}", listed(&names)),
-        });
-        let message = match asked.as_str() {
-            "" => format!("`{session}` is a session, and no value"),
-            asked => format!("session `{session}` has no value `{asked}`"),
-        };
-        return Err(ProjectProblem::at(place, message).help(help));
+    let names = value_names(&found);
+    let help = did_you_mean(&asked, names.iter().copied()).unwrap_or_else(|| match asked.as_str() {
+        "" => format!("whether one is running is in_session('{session}'); of it there are {}", listed(&names)),
+        _ => format!("there are {}", listed(&names)),
+    });
+    let message = match asked.as_str() {
+        "" => format!("`{session}` is a session, and no value"),
+        asked => format!("session `{session}` has no value `{asked}`"),
     };
-    let SessionValue { asked, variable, .. } = &found.values[index];
-    let term = RunningTerm::Value(u16::try_from(index).unwrap_or(u16::MAX), *asked);
-    let variable = *variable;
-    Ok(Some((PersonName::Session(Box::new(found), term), variable)))
+    Err(ProjectProblem::at(place, message).help(help))
+}
+
+/// What a name asks of the session that has ended, with its type.
+pub(super) fn value_of(
+    checker: &mut Checker,
+    session: &TypedSession,
+    asked: &str,
+    place: TextSpan,
+) -> Result<Option<(RunningTerm, Variable)>, ProjectProblem> {
+    if let Some(found) = value_named(checker, session, asked, place) {
+        return Ok(Some(found));
+    }
+    let names = value_names(session);
+    let help = did_you_mean(asked, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+    Err(ProjectProblem::at(place, format!("the session has no value `{asked}`")).help(help))
+}
+
+fn value_named(
+    checker: &mut Checker,
+    session: &TypedSession,
+    asked: &str,
+    place: TextSpan,
+) -> Option<(RunningTerm, Variable)> {
+    if let Some((_, kind, term)) = OWN.iter().find(|(own, ..)| *own == asked) {
+        return Some((*term, checker.types.known(Class::Is(*kind), place)));
+    }
+    let index = session.values.iter().position(|value| value.name == asked)?;
+    let SessionValue { asked, variable, .. } = &session.values[index];
+    Some((RunningTerm::Value(u16::try_from(index).unwrap_or(u16::MAX), *asked), *variable))
+}
+
+/// What there is to ask of a session.
+fn value_names(session: &TypedSession) -> Vec<&str> {
+    let own = OWN.iter().map(|(own, ..)| *own);
+    session.values.iter().map(|value| value.name.as_str()).chain(own).collect()
 }

@@ -16,6 +16,7 @@ use proptest::prelude::*;
 mod described;
 mod hints;
 mod mistakes;
+mod triggers;
 
 use super::{
     Colour, ContextTraits, Destination, Detail, Durability, HistorySettings, Loaded, Secret, Storage,

@@ -42,6 +42,7 @@ pub(super) struct Written {
     pub(super) traits: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) audiences: Vec<WrittenAudience>,
     pub(super) destinations: Vec<WrittenDestination>,
+    pub(super) triggers: Vec<WrittenTrigger>,
     pub(super) clock: WrittenClock,
     pub(super) limits: Limits,
     pub(super) replay_events: Option<List>,
@@ -179,6 +180,42 @@ pub(super) struct WrittenEnrich {
     pub(super) consent: List,
 }
 
+/// `[triggers.NAME]`
+#[derive(Debug)]
+pub(super) struct WrittenTrigger {
+    pub(super) name: SubstitutedText,
+    /// `None` where it is neither a name nor a schedule.
+    pub(super) on: Option<WrittenOccasion>,
+    pub(super) condition: Option<SubstitutedText>,
+    pub(super) when: Option<SubstitutedText>,
+    pub(super) wait_ms: Option<u64>,
+    pub(super) unless: Option<SubstitutedText>,
+    pub(super) at_most: Option<SubstitutedText>,
+    pub(super) max_lateness_ms: Option<u64>,
+    pub(super) requires_consent: Option<SubstitutedText>,
+    pub(super) destinations: Vec<WrittenRoute>,
+    pub(super) identifiers: Option<List>,
+    /// Name and expression; `None` where the expression is no string.
+    pub(super) payload: Vec<(SubstitutedText, Option<SubstitutedText>)>,
+}
+
+/// What a trigger is on.
+#[derive(Debug)]
+pub(super) enum WrittenOccasion {
+    Name(SubstitutedText),
+    Schedule { cron: Option<SubstitutedText>, zone: Option<SubstitutedText>, audience: Option<SubstitutedText> },
+}
+
+/// An entry of `destinations` of a trigger.
+#[derive(Debug)]
+pub(super) struct WrittenRoute {
+    pub(super) condition: Option<SubstitutedText>,
+    /// `None` where it is no string.
+    pub(super) to: Option<SubstitutedText>,
+    /// Whether it is one of which the first that fits is chosen.
+    pub(super) is_choice: bool,
+}
+
 /// `[clock]`
 #[derive(Debug)]
 pub(super) struct WrittenClock {
@@ -246,9 +283,21 @@ impl Written {
         let traits = named_expressions(reader, &traits, "trait", "[traits]", "count('Order Completed')");
         let audiences = root.section(reader, "audiences");
         let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
+        let triggers = root.section(reader, "triggers");
+        let triggers: Vec<WrittenTrigger> =
+            triggers.entries().map(|(name, value)| trigger(reader, name, value)).collect();
+        let has_messages = |name: &SubstitutedText| {
+            let mut routes = triggers.iter().flat_map(|trigger| &trigger.destinations);
+            routes.any(|route| route.to.as_ref().is_some_and(|to| to.value == name.value))
+        };
         let destinations = root.section(reader, "destinations");
-        let destinations =
-            destinations.entries().map(|(name, value)| destination(reader, name, value, connectors)).collect();
+        let destinations = destinations
+            .entries()
+            .map(|(name, value)| {
+                let has_messages = has_messages(&name);
+                destination(reader, name, value, (connectors, has_messages))
+            })
+            .collect();
         let mut clock = root.section(reader, "clock");
         // Events were let be ahead of their tick by it. Now nothing is from the future, and projects that say it go on to be read.
         _ = clock.duration(reader, "max_future");
@@ -318,6 +367,7 @@ impl Written {
             traits,
             audiences,
             destinations,
+            triggers,
             clock: written_clock,
             limits,
             replay_events,
@@ -397,6 +447,83 @@ fn session<'t>(
     section.finish(reader, nothing_elsewhere);
     let gap_ms = gap.and_then(|(gap, _)| u64::try_from(gap.as_millis()).ok());
     WrittenSession { name, gap_ms, events, per, values }
+}
+
+fn trigger<'t>(
+    reader: &mut ProjectReader<'_>,
+    name: SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+) -> WrittenTrigger {
+    let mut section = Section::of_entry(reader, format!("[triggers.{}]", name.value), name.place, value);
+    let on = section.value("on").and_then(|value| occasion(reader, &name, value));
+    section.missing(reader, "on", "what it fires for, such as \"Order Completed\" or \"visit ended\"");
+    let mut text = |key| section.text(reader, key);
+    let (condition, when, unless) = (text("where"), text("when"), text("unless"));
+    let (at_most, requires_consent) = (text("at_most"), text("requires_consent"));
+    let mut ms = |key| {
+        let duration = section.duration(reader, key);
+        duration.and_then(|(duration, _)| u64::try_from(duration.as_millis()).ok())
+    };
+    let (wait_ms, max_lateness_ms) = (ms("wait"), ms("max_lateness"));
+    let destinations =
+        section.items(reader, "destinations").into_iter().map(|item| route(reader, &name, item)).collect();
+    section.missing(reader, "destinations", "where its messages go, such as [\"email\"]");
+    let identifiers = section.list(reader, "identifiers");
+    let payload = section.section(reader, "payload");
+    let payload = named_expressions(reader, &payload, "entry", "`payload`", "first_name");
+    // For people who read the file.
+    section.text(reader, "description");
+    section.finish(reader, nothing_elsewhere);
+    WrittenTrigger {
+        name,
+        on,
+        condition,
+        when,
+        wait_ms,
+        unless,
+        at_most,
+        max_lateness_ms,
+        requires_consent,
+        destinations,
+        identifiers,
+        payload,
+    }
+}
+
+/// The name of what happens, or a schedule.
+fn occasion<'t>(
+    reader: &mut ProjectReader<'_>,
+    trigger: &SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+) -> Option<WrittenOccasion> {
+    if !value.get_ref().is_table() {
+        return reader.text(value).map(WrittenOccasion::Name);
+    }
+    let title = format!("[triggers.{}.on]", trigger.value);
+    let mut section = Section::of_entry(reader, title, value.span().into(), value);
+    let cron = section.text(reader, "cron");
+    section.missing(reader, "cron", "minute, hour, day of the month, month and day of the week, such as \"0 9 * * 1\"");
+    let (zone, audience) = (section.text(reader, "zone"), section.text(reader, "audience"));
+    section.missing(reader, "audience", "the people for whom it fires");
+    section.finish(reader, nothing_elsewhere);
+    Some(WrittenOccasion::Schedule { cron, zone, audience })
+}
+
+/// The name of a destination, or a section that chooses it.
+fn route<'t>(
+    reader: &mut ProjectReader<'_>,
+    trigger: &SubstitutedText,
+    item: &'t Spanned<DeValue<'t>>,
+) -> WrittenRoute {
+    if !item.get_ref().is_table() {
+        return WrittenRoute { condition: None, to: reader.text(item), is_choice: false };
+    }
+    let title = format!("[[triggers.{}.destinations]]", trigger.value);
+    let mut section = Section::of_entry(reader, title, item.span().into(), item);
+    let (condition, to) = (section.text(reader, "if"), section.text(reader, "to"));
+    section.missing(reader, "to", "the name of the destination");
+    section.finish(reader, nothing_elsewhere);
+    WrittenRoute { condition, to, is_choice: true }
 }
 
 fn audience<'t>(
@@ -498,7 +625,7 @@ fn destination<'t>(
     reader: &mut ProjectReader<'_>,
     name: SubstitutedText,
     value: &'t Spanned<DeValue<'t>>,
-    connectors: &Connectors,
+    (connectors, has_messages): (&Connectors, bool),
 ) -> WrittenDestination {
     let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
     let kind = section.text(reader, "type");
@@ -513,8 +640,8 @@ fn destination<'t>(
         history: section.boolean(reader, "history"),
         max_age: section.duration(reader, "max_age"),
     };
-    // Without either it was to be one with audiences.
-    if audiences.is_some() || forward.events.is_none() {
+    // Without any of these it was to be one with audiences.
+    if audiences.is_some() || (forward.events.is_none() && !has_messages) {
         let or_events = "the audiences that it is fed, such as [\"NAME\"]; or `events`, such as [\"Order Completed\"]";
         section.missing(reader, "audiences", or_events);
         section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");

@@ -1,9 +1,90 @@
-//! A forwarded event as a receiver reads it. Its own type, not the sender's: so the two check each other.
+//! A forwarded event, and the message of a trigger, as a receiver reads them. Their own types, not the sender's: so the two check each
+//! other.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+/// What comes among the events of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceivedEntry {
+    /// An event.
+    Event(ForwardedEvent),
+    /// A message.
+    Message(TriggerMessage),
+}
+
+/// The message of a trigger.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerMessage {
+    /// The trigger.
+    pub trigger: String,
+    /// What tells it from all other messages.
+    pub message_id: String,
+    /// What is in it.
+    pub payload: Map<String, Value>,
+    /// Why it was sent.
+    pub cause: MessageCause,
+    /// Whose it is.
+    pub profile_id: Option<String>,
+    /// `type:value`, of the listed types.
+    pub identifiers: Vec<String>,
+    /// The purpose to which the person consented.
+    pub requires_consent: Option<String>,
+    /// The tick of the decision.
+    pub decided: u64,
+    /// The tick of its record.
+    pub as_of: u64,
+    /// The place within that tick.
+    pub index: u32,
+}
+
+/// Why a message was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageCause {
+    /// What the trigger is on.
+    pub on: String,
+    /// The time of the first event, in milliseconds since the Unix epoch.
+    pub first: u64,
+    /// That of the last one.
+    pub last: u64,
+}
+
+impl TriggerMessage {
+    /// The message on one line: `message cart_reminder  email:ann@example.org  {…}  as_of 1700000000123`.
+    pub fn line(&self) -> String {
+        let (trigger, identifiers) = (&self.trigger, self.identifiers.join(" "));
+        let payload = Value::Object(self.payload.clone());
+        format!("message {trigger}  {identifiers}  {payload}  as_of {}", self.as_of)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReceivedEntry {
+    /// Reads what it is by whether it names a trigger, so that what is wrong with it is told.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let read = Map::deserialize(from)?;
+        let (is_message, read) = (read.contains_key("trigger"), Value::Object(read));
+        let entry = match is_message {
+            true => serde_json::from_value(read).map(ReceivedEntry::Message),
+            false => serde_json::from_value(read).map(ReceivedEntry::Event),
+        };
+        entry.map_err(D::Error::custom)
+    }
+}
+
+impl ReceivedEntry {
+    /// It on one line.
+    pub fn line(&self) -> String {
+        match self {
+            ReceivedEntry::Event(event) => event.line(),
+            ReceivedEntry::Message(message) => message.line(),
+        }
+    }
+}
 
 /// An event, and what goes with it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use crate::egress::signature;
 use crate::project::Secret;
-use crate::receive::event::ForwardedEvent;
+use crate::receive::event::{ForwardedEvent, ReceivedEntry, TriggerMessage};
 
 /// Bytes of one call at most: well above what the engine sends.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -37,8 +37,8 @@ const MEMBERS_MAX: usize = 5_000_000;
 /// Is told of each change that had its effect.
 pub type OnApplied = Box<dyn Fn(&Applied) + Send + Sync>;
 
-/// Is told of each forwarded event that was taken.
-pub type OnEvent = Box<dyn Fn(&ForwardedEvent) + Send + Sync>;
+/// Is told of each forwarded event and each message that was taken.
+pub type OnEvent = Box<dyn Fn(&ReceivedEntry) + Send + Sync>;
 
 /// How a receiver behaves.
 #[derive(Default)]
@@ -92,6 +92,17 @@ impl ReceivedCall {
 
     /// The forwarded events in it; none where the shape is wrong.
     pub fn events(&self) -> Vec<ForwardedEvent> {
+        let event = |entry| if let ReceivedEntry::Event(event) = entry { Some(event) } else { None };
+        self.entries().into_iter().filter_map(event).collect()
+    }
+
+    /// The messages of triggers in it; none where the shape is wrong.
+    pub fn messages(&self) -> Vec<TriggerMessage> {
+        let message = |entry| if let ReceivedEntry::Message(message) = entry { Some(message) } else { None };
+        self.entries().into_iter().filter_map(message).collect()
+    }
+
+    fn entries(&self) -> Vec<ReceivedEntry> {
         serde_json::from_slice::<ReceivedBody>(&self.body).ok().and_then(|body| body.events).unwrap_or_default()
     }
 }
@@ -130,7 +141,7 @@ impl ScriptedReply {
 struct ReceivedBody {
     destination: String,
     changes: Option<Vec<ReceivedChange>>,
-    events: Option<Vec<ForwardedEvent>>,
+    events: Option<Vec<ReceivedEntry>>,
 }
 
 /// A change as a receiver reads it. Its own type, not the sender's: so the two check each other.
@@ -419,7 +430,7 @@ mod tests {
             ("user_id:42", "42", "an identifier is written type:value"),
             (r#""add""#, r#""delete""#, "a delete has no traits"),
             (r#""audience""#, r#""segment""#, "unknown field `segment`"),
-            (r#""changes""#, r#""events""#, "unknown field `audience`"),
+            (r#""changes""#, r#""events""#, "unknown field `action`"),
         ] {
             let (status, text) = post(&receiver, &BODY.replace(found, put)).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{put}");

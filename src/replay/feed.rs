@@ -13,19 +13,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::{Files, Missed, are_dumps};
 use super::merged::{AtTick, Merged};
+use super::triggers::ReplayedTriggers;
 use super::{RecordedOptions, ReplayError, ReplayOptions};
 use crate::dedupe::{InMemory, MessageWindow};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, WorkerCommand, Workers, WorkersError};
 use crate::ingest::Rejection;
 use crate::ingest::segment::{DecodedEvent, Extractor};
-use crate::log::placed;
+use crate::log::{FIRINGS, placed};
 use crate::project::Project;
 
 /// Rejected lines that are shown; all are counted.
 const REJECTIONS_SHOWN: usize = 20;
 
 /// What reads, numbers and sends the events.
-pub(super) struct Feed {
+pub(super) struct Feed<'p> {
+    /// What triggers fire, where that is asked for.
+    triggers: Option<ReplayedTriggers<'p>>,
     dedupe: InMemory,
     tick: Tick,
     /// The place of the next event among those of this tick: the order of the files, and of their lines.
@@ -45,9 +48,10 @@ pub(super) struct Feed {
     pub(super) as_of: Option<Tick>,
 }
 
-impl Feed {
-    pub(super) fn new(project: &Project) -> Self {
+impl<'p> Feed<'p> {
+    pub(super) fn new(project: &Project, triggers: Option<ReplayedTriggers<'p>>) -> Self {
         Feed {
+            triggers,
             dedupe: InMemory::new(MessageWindow::new(project.clock.dedupe_window), project.limits.dedupe_ids_max),
             tick: Tick::default(),
             index: 0,
@@ -80,8 +84,9 @@ impl Feed {
             Some(recorded) => self.read_recorded(project, &recorded, options.until, workers, progressed)?,
             None => self.read_files(project, options, workers, progressed)?,
         }
-        self.send(workers, progressed)?;
         let as_of = options.until.unwrap_or(self.tick);
+        self.pass_time(as_of, workers, progressed)?;
+        self.send(workers, progressed)?;
         workers.advance_to(as_of);
         if options.memberships.is_some() || options.profiles.is_some() {
             let (from, most) = (ScanFrom::Beginning, SliceMax::UNLIMITED);
@@ -90,6 +95,7 @@ impl Feed {
         }
         workers.advance_to(as_of.next());
         self.wait_for(progressed, as_of.next())?;
+        self.settle_rest(as_of, workers, progressed)?;
         self.as_of = Some(as_of);
         Ok(())
     }
@@ -104,10 +110,16 @@ impl Feed {
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
         let extractor = Extractor::of_stored(project);
+        self.triggers.iter_mut().for_each(ReplayedTriggers::come_behind_all);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::default_spinner());
         for at_tick in Merged::open(recorded, until.unwrap_or(Tick::MAX))? {
-            let AtTick { tick, events } = at_tick?;
+            let AtTick { tick, mut events } = at_tick?;
+            self.pass_time(tick, workers, progressed)?;
             self.tick = tick;
+            if self.triggers.is_some() {
+                // What was fired then is fired again, by the triggers that there are now.
+                events.retain(|(_, source, _)| source.as_deref() != Some(FIRINGS));
+            }
             for (position, source, raw) in events {
                 match extractor.decode_stored(source.as_deref().unwrap_or_default(), &raw) {
                     Ok(event) => {
@@ -169,7 +181,10 @@ impl Feed {
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
         if self.tick < arrival.at {
-            (self.tick, self.index) = (arrival.at, 0);
+            self.pass_time(arrival.at, workers, progressed)?;
+            if self.tick < arrival.at {
+                (self.tick, self.index) = (arrival.at, 0);
+            }
         }
         if !self.dedupe.admit(arrival.accepted.message, self.tick) {
             self.duplicates += 1;
@@ -180,6 +195,39 @@ impl Feed {
         self.index = self.index.saturating_add(1);
         let event = placed(arrival.accepted.event, self.tick, position);
         self.feed(event, workers, progressed)
+    }
+
+    /// Time goes on to `until`. Where it is asked what triggers fire, there are stops on the way, at which the records of that come in.
+    fn pass_time(&mut self, until: Tick, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        while let Some(stop) = self.triggers.as_mut().and_then(|triggers| triggers.next_stop(until)) {
+            self.send(workers, progressed)?;
+            workers.advance_to(stop);
+            self.wait_for(progressed, stop)?;
+            let records = self.triggers.as_mut().map_or(Ok(Vec::new()), |triggers| triggers.settle(stop, stop))?;
+            (self.tick, self.index) = (stop, u32::try_from(records.len()).unwrap_or(u32::MAX));
+            self.chunk.extend(records.into_iter().map(|record| (stop, observations::Arrival::Event(record))));
+        }
+        if let Some(triggers) = &mut self.triggers {
+            triggers.came(until);
+        }
+        Ok(())
+    }
+
+    /// All events up to `until` are through: what was fired up to then comes back, and what waited for that is decided.
+    fn settle_rest(&mut self, until: Tick, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        let mut tick = until.next();
+        let Some(mut triggers) = self.triggers.take() else { return Ok(()) };
+        loop {
+            let records = triggers.settle(tick, until)?;
+            if !triggers.has_fired() {
+                return triggers.finish();
+            }
+            let arrivals = records.into_iter().map(|record| (tick, observations::Arrival::Event(record)));
+            workers.send(arrivals.collect());
+            tick = tick.next();
+            workers.advance_to(tick);
+            self.wait_for(progressed, tick)?;
+        }
     }
 
     /// Adds an event of the present tick to the chunk, and sends that when it is full.

@@ -122,6 +122,12 @@ impl JsonLines {
         written.map_err(|source| ReplayError::Write { path: self.path.clone(), source })
     }
 
+    /// Writes lines, in their order.
+    pub(super) fn write_texts(&mut self, lines: impl IntoIterator<Item = String>) -> Result<(), ReplayError> {
+        let written = lines.into_iter().try_for_each(|line| writeln!(self.file, "{line}"));
+        written.map_err(|source| ReplayError::Write { path: self.path.clone(), source })
+    }
+
     pub(super) fn finish(mut self) -> Result<(), ReplayError> {
         self.file.flush().map_err(|source| ReplayError::Write { path: self.path, source })
     }

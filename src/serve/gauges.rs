@@ -20,8 +20,9 @@ use crate::observe::introspection::Introspection;
 use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
     AudienceState, DeliveryReading, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined,
-    Readings, RememberedMessages, SourceIntake,
+    Readings, RememberedMessages, SourceIntake, TriggerState,
 };
+use crate::triggers::{FiringCounts, FiringRecorder};
 
 /// The parts of a running engine that have something to say.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub(super) struct Gauges {
     pub quarantine: Quarantine,
     pub handle: Handle,
     pub egress: Egress,
+    pub recorder: FiringRecorder,
     pub clock: Arc<SteadyClock>,
     pub members: ClusterMembers,
 }
@@ -151,6 +153,16 @@ impl Readings for Gauges {
             AudienceState { audience: audience.to_string(), entered, exited }
         };
         self.audiences.iter().enumerate().map(state).collect()
+    }
+
+    fn triggers(&self) -> Vec<TriggerState> {
+        let state = |of: FiringCounts| TriggerState {
+            trigger: of.trigger.to_string(),
+            fired: of.fired,
+            refused: of.refused,
+            late: of.late,
+        };
+        self.recorder.counts().into_iter().map(state).collect()
     }
 
     fn destinations(&self) -> Vec<DeliveryReading> {

@@ -24,6 +24,7 @@ use crate::observe::introspection::Introspection;
 use crate::observe::latency::{Latency, LatencyObserver};
 use crate::observe::{introspection, metrics};
 use crate::project::Project;
+use crate::triggers::FiringRecorder;
 use crate::{access, catalogue, cluster, ingest};
 
 /// What the routes work with.
@@ -32,6 +33,7 @@ pub(super) struct RouterParts {
     pub catalogue: Catalogue,
     pub handle: Handle,
     pub egress: Egress,
+    pub recorder: FiringRecorder,
     pub quarantine: Quarantine,
     pub latency: Arc<Latency>,
     pub observer: LatencyObserver,
@@ -56,6 +58,7 @@ impl RouterParts {
             catalogue,
             handle,
             egress,
+            recorder,
             quarantine,
             latency,
             observer,
@@ -87,6 +90,7 @@ impl RouterParts {
             quarantine: quarantine.clone(),
             handle: handle.clone(),
             egress: egress.clone(),
+            recorder,
             clock: clock.clone(),
             members: members.clone(),
         };

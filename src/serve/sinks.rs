@@ -7,7 +7,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use dataflows::definitions::Forward;
 use dataflows::forwards::Forwards;
-use dataflows::relations::DesiredRows;
+use dataflows::relations::{DesiredRows, Firings};
 use tokio::sync::mpsc;
 
 use crate::egress::Egress;
@@ -15,9 +15,11 @@ use crate::egress::forward::{Skip, Skipped, Whose};
 use crate::ending::{Ending, Exit};
 use crate::engine::{Choice, Sinks, Subscribers};
 use crate::ingest::segment::{Extractor, Integrations, is_historical};
+use crate::log::FiringRecord;
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::LatencyObserver;
 use crate::project::{Project, Sending};
+use crate::triggers::FiringRecorder;
 
 /// Tells why the process has to end.
 pub(super) fn reporter(failed: &mpsc::UnboundedSender<Ending>) -> impl Fn(String) + Send + Sync + Clone + use<> {
@@ -44,6 +46,14 @@ pub(super) fn choice(project: &Project, skipped: Vec<Arc<Skipped>>) -> Choice {
         .map(|destination| (destination.name.clone(), destination.sending.clone()))
         .collect();
     Box::new(move |tick, event, raw, to| {
+        if event.name.derived().is_some() {
+            // A message goes where it was decided that it goes.
+            let record = FiringRecord::read(raw);
+            let goes_to = |name: &CompactString| {
+                record.as_ref().is_some_and(|record| record.firing().to.iter().any(|to| **to == **name))
+            };
+            return to.retain(|id| goes_to(&destinations[id.index()].0));
+        }
         let (integrations, is_historical) = (Integrations::of(raw), is_historical(raw));
         to.retain(|id| {
             let (name, sending) = &destinations[id.index()];
@@ -72,12 +82,22 @@ pub(super) fn sinks(
     observer: LatencyObserver,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
+    recorder: &FiringRecorder,
 ) -> Sinks {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
+    let mut subscribers =
+        Subscribers::default().with::<DesiredRows>(move |of| egress.apply(of.tick, of.received, of.changes));
+    let recorder = recorder.is_of_use().then(|| recorder.clone());
+    if let Some(recorder) = recorder.clone() {
+        subscribers = subscribers.with::<Firings>(move |of| recorder.take(of.tick, of.changes));
+    }
     Sinks {
-        subscribers: Subscribers::default()
-            .with::<DesiredRows>(move |of| egress.apply(of.tick, of.received, of.changes)),
-        forwarded: Box::new(move |tick, events| {
+        subscribers,
+        forwarded: Box::new(move |tick, mut events| {
+            if let Some(recorder) = &recorder {
+                events.retain(|event| !recorder.is_refused(event.position));
+                recorder.complete_to(tick);
+            }
             if let Err(error) = forwarding.take_in(tick, &events) {
                 broken(error.to_string());
             }

@@ -72,7 +72,8 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.place())?;
+            let place = options.topology.place();
+            let agreement = Agreement::open(None, project.definitions.clone(), place, clock::shown(&machine))?;
             let jumps = Jumps::default();
             let dedupe = Dedupe::in_memory(window(project, &jumps), &project.limits);
             let clock = SteadyClock::new(machine, &project.clock, jumps).on_mismatch(on_mismatch);
@@ -165,7 +166,12 @@ impl Storing {
         // Nothing stands in the way of the start any more: a start that is refused gives no ids. A folder that was taken over has a
         // catalogue.
         let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
-        let agreement = Agreement::open(Some(folder), definitions, options.topology.place())?;
+        let agreement = Agreement::open(
+            Some(folder),
+            definitions,
+            options.topology.place(),
+            clock.now().max(present).max(reached),
+        )?;
         store.take_over()?;
         history.keep_owner(&storage.folder)?;
         identity_key::keep(&storage.folder, project)?;
@@ -186,6 +192,7 @@ impl Storing {
             history: history.writer,
             seal: Some(Box::new(move |tick, is_over| seal.up_to(tick, is_over))),
             bound: Box::new(|| Tick::MAX),
+            may_be_of: Box::new(|_, _| true),
         };
         Ok(Storing {
             log: Box::new(log),

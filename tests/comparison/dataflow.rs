@@ -111,7 +111,7 @@ pub struct Restored {
 
 impl Restored {
     /// The facts of a history as of a tick, put together from two halves as those of two processes would be.
-    fn facts(definitions: &Definitions, batches: &[(Tick, Vec<Event>)], tick: Tick) -> Vec<(IdentifierId, Facts)> {
+    pub fn facts(definitions: &Definitions, batches: &[(Tick, Vec<Event>)], tick: Tick) -> Vec<(IdentifierId, Facts)> {
         let observer = Observer::new(Arc::new(definitions.clone()));
         let mut halves = [BTreeMap::new(), BTreeMap::<IdentifierId, Facts>::new()];
         let events = batches.iter().flat_map(|(tick, events)| events.iter().map(move |event| (*tick, event)));
@@ -209,7 +209,8 @@ impl SeenMembership {
             WorkerOutput::Changes(tick, AnyChanges::IdentityChanges(moved)) => {
                 self.identities.extend(identity::changes(&moved).into_iter().map(|change| (tick, change)));
             }
-            WorkerOutput::Complete { .. } | WorkerOutput::Changes(_, AnyChanges::LimitsReached(_)) => {}
+            WorkerOutput::Complete { .. }
+            | WorkerOutput::Changes(_, AnyChanges::LimitsReached(_) | AnyChanges::Firings(_)) => {}
             WorkerOutput::Failed(reason) => panic!("{reason}"),
         }
     }

@@ -13,6 +13,7 @@ mod replaced;
 mod sequences;
 mod sessions;
 mod slices;
+pub mod triggers;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -26,12 +26,12 @@ const SEQUENCES: usize = 6;
 pub const NEAR_MS: u64 = 12;
 
 /// Short ones, some of which let go of events much later than they have to, and one that lets go of nothing.
-fn window() -> impl Strategy<Value = Window> {
+pub fn window() -> impl Strategy<Value = Window> {
     let window = |(length_ms, grain_ms)| Window { length_ms, grain_ms };
     prop::sample::select(&[(5, 1), (10, 7), (20, 17), (30, 1), (1_000, 1), (60_000, 10)][..]).prop_map(window)
 }
 
-fn filter() -> impl Strategy<Value = EventFilter> {
+pub fn filter() -> impl Strategy<Value = EventFilter> {
     let names: [&[&str]; 6] = [&[ORDERED], &[VIEWED], &["identify"], &[ORDERED, VIEWED], &[VIEWED, "identify"], &[]];
     let condition = prop_oneof![
         4 => Just(None),
@@ -43,7 +43,7 @@ fn filter() -> impl Strategy<Value = EventFilter> {
 }
 
 /// How long something may take, at least a millisecond.
-fn wait_ms() -> impl Strategy<Value = u64> {
+pub fn wait_ms() -> impl Strategy<Value = u64> {
     prop_oneof![6 => 1..NEAR_MS, 2 => prop::sample::select(&[18, 25, 32, 60, 1_000, 60_004][..])]
 }
 

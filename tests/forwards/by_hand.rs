@@ -23,6 +23,7 @@ fn definitions(requires_consent: bool) -> Arc<Definitions> {
             expression: Expression::Term(PersonTerm::Count(MeasureId::new(0))),
         }],
         forwards: vec![Forward {
+            triggers: Vec::new(),
             destination: DestinationId::new(0),
             events: vec!["order".into()],
             condition: None,

@@ -471,6 +471,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         sorted([audiences, computed_audiences(), list_audiences(), sequence_audiences(), session_audiences()].concat());
 
     let mut definitions = Definitions {
+        triggers: Vec::new(),
         identity,
         fields: vec![
             event_field("total", Some(ValueType::Number)),
@@ -532,6 +533,7 @@ fn sorted<T>(mut named: Vec<(&str, T)>) -> Vec<(&str, T)> {
 fn forwards() -> Vec<Forward> {
     vec![
         Forward {
+            triggers: Vec::new(),
             destination: DestinationId::new(0),
             events: vec![ORDERED.into(), "identify".into()],
             condition: Some(Expression::Or(vec![
@@ -544,6 +546,7 @@ fn forwards() -> Vec<Forward> {
             requires_consent: Some("marketing".into()),
         },
         Forward {
+            triggers: Vec::new(),
             destination: DestinationId::new(1),
             events: vec![ORDERED.into(), VIEWED.into()],
             condition: None,
@@ -553,6 +556,7 @@ fn forwards() -> Vec<Forward> {
             requires_consent: None,
         },
         Forward {
+            triggers: Vec::new(),
             destination: DestinationId::new(1),
             events: Vec::new(),
             condition: Some(Expression::Or(vec![

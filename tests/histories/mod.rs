@@ -8,6 +8,7 @@ mod computed;
 pub mod definitions;
 mod drafts;
 pub mod expressions;
+pub mod firings;
 mod known;
 pub mod lists;
 pub mod sequences;

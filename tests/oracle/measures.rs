@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::calendar::CalendarSpan;
 use dataflows::definitions::{Definitions, EventTerm, FieldId, Measure, MeasureShape, PathStep, Period, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
-use dataflows::model::{Event, IdentifierId, Number, Position, Tick, Value};
+use dataflows::model::{Event, EventName, IdentifierId, Number, Position, Tick, Value};
 use num_bigint::BigInt;
 
 use super::calendar;
@@ -39,8 +39,15 @@ pub fn counts(period: Option<&Period>, holder: IdentifierId, arrival: Tick, time
                 _ => !is_over(end_of_its),
             }
         }
+        // It is there from its arrival on, and at the moment so long after its time if that is later.
+        Period::UntilDue { after_ms } => now <= arrival.max(timestamp + after_ms),
     };
     has_arrived && has_happened && is_within
+}
+
+/// Whether an event has one of these names, or any where there are none. What the engine made counts only where it is named.
+pub fn is_named(names: &[EventName], event: &Event) -> bool {
+    names.contains(&event.name) || (names.is_empty() && event.name.derived().is_none())
 }
 
 /// The times at which an event of this time may come to count or stop counting, beside that of its arrival.
@@ -51,6 +58,7 @@ pub fn edges(period: &Period, holder: IdentifierId, timestamp: u64) -> Vec<u64> 
         Period::During(span, zone) => {
             return calendar::ends(*span, zone.name(), timestamp).map(|end| end + shift(holder, 10_000)).to_vec();
         }
+        Period::UntilDue { after_ms } => return vec![timestamp + after_ms, timestamp + after_ms + 1],
     };
     windows.into_iter().map(|window| leaves_at(window, holder, timestamp)).collect()
 }
@@ -86,8 +94,9 @@ pub fn counted<'a>(
     let mut samples = Vec::new();
     for (arrival, event, holder) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
-        let is_named = measure.events.is_empty() || measure.events.contains(&event.name);
-        if !is_named || !counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now) {
+        if !is_named(&measure.events, event)
+            || !counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now)
+        {
             continue;
         }
         for row in rows(definitions, measure, event) {
@@ -107,7 +116,7 @@ pub fn counted<'a>(
                 | MeasureShape::Tally(value)
                 | MeasureShape::Recent(value, _) => evaluate_of(&row, value, &lookup),
                 // What it comes to is found in another way.
-                MeasureShape::Sequence(_) | MeasureShape::Session(_) => None,
+                MeasureShape::Sequence(_) | MeasureShape::Session(_) | MeasureShape::Events(_) => None,
             };
             if let Some(value) = value {
                 samples.push((event.timestamp, event.position, value, *holder));
@@ -162,7 +171,8 @@ impl CountedValue<'_> {
             | MeasureShape::Tally(_)
             | MeasureShape::Recent(..)
             | MeasureShape::Sequence(_)
-            | MeasureShape::Session(_) => panic!("this measure picks no value"),
+            | MeasureShape::Session(_)
+            | MeasureShape::Events(_) => panic!("this measure picks no value"),
         }
     }
 

@@ -16,6 +16,7 @@ mod numbers;
 mod person;
 mod sequences;
 mod sessions;
+mod triggers;
 
 #[cfg(test)]
 mod by_hand;
@@ -34,6 +35,7 @@ pub use functions::patterns::PATTERNS as REGEX_PATTERNS;
 pub use identity::strongest_unblocked;
 pub use measures::{edges, leaves_at};
 pub use person::consents;
+pub use triggers::{TickDecisions, TriggerOracle, trigger_ticks};
 
 use self::person::OraclePerson;
 
@@ -64,12 +66,45 @@ impl OracleState {
     /// The state at `now`, from all events that have arrived until then. `history` has no duplicates left in it (one
     /// (source, message id) counts once); its order does not matter.
     pub fn of(definitions: &Definitions, history: &[(Tick, Event)], now: Tick) -> OracleState {
-        // Events that have arrived, with the identifier that each is about; one without any has no effect at all.
-        let history: Vec<(Tick, Event)> = history
-            .iter()
-            .filter(|(arrival, _)| *arrival <= now)
-            .map(|(arrival, event)| (*arrival, in_time(*arrival, event)))
-            .collect();
+        let history = arrived(history, now);
+        let OraclePeople { people, owners, at_limits } = OraclePeople::of(definitions, &history);
+        let mut state = OracleState { owners, at_limits, ..OracleState::default() };
+        for (id, person) in people {
+            let profile = person.profile(definitions, id, now);
+            state.desired.extend(desired_of(definitions, &profile));
+            state.profiles.insert(id, profile);
+        }
+        state
+    }
+
+    /// The members of every audience.
+    pub fn memberships(&self) -> BTreeSet<(AudienceId, ProfileId)> {
+        let of_profile = |profile: &Profile| {
+            let id = profile.id;
+            profile.audiences.iter().map(move |audience| (*audience, id)).collect::<Vec<_>>()
+        };
+        self.profiles.values().flat_map(of_profile).collect()
+    }
+}
+
+/// The events that have arrived at `now`, as they count then.
+fn arrived(history: &[(Tick, Event)], now: Tick) -> Vec<(Tick, Event)> {
+    let arrived = history.iter().filter(|(arrival, _)| *arrival <= now);
+    arrived.map(|(arrival, event)| (*arrival, in_time(*arrival, event))).collect()
+}
+
+/// Everybody, with what belongs to each.
+struct OraclePeople<'a> {
+    people: BTreeMap<ProfileId, OraclePerson<'a>>,
+    /// The profile of every identifier, by its text.
+    owners: BTreeMap<Text, ProfileId>,
+    at_limits: BTreeSet<(Limit, IdentifierId)>,
+}
+
+impl<'a> OraclePeople<'a> {
+    /// Everybody, by these events.
+    fn of(definitions: &Definitions, history: &'a [(Tick, Event)]) -> Self {
+        // With the identifier that each is about; one without any has no effect at all.
         let arrived: Vec<(Tick, &Event, IdentifierId)> = history
             .iter()
             .filter_map(|(arrival, event)| {
@@ -86,10 +121,10 @@ impl OracleState {
             }
         }
 
-        let mut state = OracleState { at_limits, ..OracleState::default() };
-        let mut people: BTreeMap<ProfileId, OraclePerson> = BTreeMap::new();
+        let mut owners = BTreeMap::new();
+        let mut people: BTreeMap<ProfileId, OraclePerson<'_>> = BTreeMap::new();
         for (identifier, root) in &roots {
-            state.owners.insert(texts[identifier].clone(), ProfileId::of_root(*root));
+            owners.insert(texts[identifier].clone(), ProfileId::of_root(*root));
             let person = people.entry(ProfileId::of_root(*root)).or_default();
             person.identifiers.insert(texts[identifier].clone());
         }
@@ -103,22 +138,7 @@ impl OracleState {
                 person.decisions.entry(purpose.clone()).or_default().extend(decisions);
             }
         }
-
-        for (id, person) in people {
-            let profile = person.profile(definitions, id, now);
-            state.desired.extend(desired_of(definitions, &profile));
-            state.profiles.insert(id, profile);
-        }
-        state
-    }
-
-    /// The members of every audience.
-    pub fn memberships(&self) -> BTreeSet<(AudienceId, ProfileId)> {
-        let of_profile = |profile: &Profile| {
-            let id = profile.id;
-            profile.audiences.iter().map(move |audience| (*audience, id)).collect::<Vec<_>>()
-        };
-        self.profiles.values().flat_map(of_profile).collect()
+        OraclePeople { people, owners, at_limits }
     }
 }
 

@@ -38,37 +38,44 @@ pub struct OraclePerson<'a> {
 impl OraclePerson<'_> {
     /// The profile at `now`.
     pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
-        let record = self.record();
+        let AskedPerson { record, derived: (traits, audiences), .. } = self.asked(definitions, id, now);
+        Profile {
+            id,
+            identifiers: self.looked_at(&definitions.identity),
+            record,
+            traits: traits.into_iter().collect(),
+            audiences: audiences.into_iter().collect(),
+        }
+    }
+
+    /// All that can be asked at `now`.
+    pub fn asked<'a>(&'a self, definitions: &'a Definitions, id: ProfileId, now: Tick) -> AskedPerson<'a> {
         // Of each measure once: several definitions may ask for it.
         let of_measure = |measure| OfMeasure {
             counted: counted(definitions, measure, &self.events, now),
             sequence: found(definitions, measure, &self.events, now),
             running: running(definitions, measure, &self.events, now),
         };
-        let measured: Vec<OfMeasure<'_>> = definitions.measures.iter().map(of_measure).collect();
-        let mut derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>) = Default::default();
+        let measured = definitions.measures.iter().map(of_measure).collect();
+        let (record, derived) = (self.record(), Default::default());
+        let mut asked = AskedPerson { person: self, definitions, now, id, record, measured, derived };
         for step in &definitions.order {
-            let lookup = |term: &PersonTerm| self.term((definitions, now), (id, &record), &measured, &derived, term);
             match step {
                 EvaluationStep::Trait(id) => {
-                    if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
-                        derived.0.insert(*id, value);
+                    let expression = &definitions.traits[id.index()].expression;
+                    if let Some(value) = evaluate(expression, &|term| asked.term(term)) {
+                        asked.derived.0.insert(*id, value);
                     }
                 }
                 EvaluationStep::Audience(id) => {
-                    if is_true(&definitions.audiences[id.index()].condition, &lookup) {
-                        derived.1.insert(*id);
+                    let condition = &definitions.audiences[id.index()].condition;
+                    if is_true(condition, &|term| asked.term(term)) {
+                        asked.derived.1.insert(*id);
                     }
                 }
             }
         }
-        Profile {
-            id,
-            identifiers: self.looked_at(&definitions.identity),
-            record,
-            traits: derived.0.into_iter().collect(),
-            audiences: derived.1.into_iter().collect(),
-        }
+        asked
     }
 
     /// Of the identifiers of each type so many, in their order; of types that the project does not know so many in all.
@@ -127,15 +134,28 @@ impl OraclePerson<'_> {
         let setting = |(topic, (at, position, value))| Setting { topic, at, position, value };
         latest.into_iter().map(setting).collect()
     }
+}
 
-    fn term(
-        &self,
-        (definitions, now): (&Definitions, Tick),
-        (id, record): (ProfileId, &Record),
-        measured: &[OfMeasure<'_>],
-        (traits, audiences): &(BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
-        term: &PersonTerm,
-    ) -> Option<Value> {
+/// A person at a tick, of whom things are asked.
+pub struct AskedPerson<'a> {
+    person: &'a OraclePerson<'a>,
+    definitions: &'a Definitions,
+    now: Tick,
+    id: ProfileId,
+    record: Record,
+    measured: Vec<OfMeasure<'a>>,
+    derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
+}
+
+impl AskedPerson<'_> {
+    /// Whether they consent to a purpose.
+    pub fn consents(&self, purpose: &str) -> bool {
+        consents(&self.record, purpose)
+    }
+
+    /// What a term says of them.
+    pub fn term(&self, term: &PersonTerm) -> Option<Value> {
+        let AskedPerson { person, definitions, now, id, record, measured, derived: (traits, audiences) } = self;
         let counted = |id: &MeasureId| &measured[id.index()].counted;
         let sequence = |id: &MeasureId| measured[id.index()].sequence.as_ref().expect("it is a sequence");
         match term {
@@ -160,6 +180,7 @@ impl OraclePerson<'_> {
                 Some(Value::Time((*latest).into()))
             }
             PersonTerm::Running(id, term) => asked(measured[id.index()].running.as_ref(), *term),
+            PersonTerm::Occurrence(_) => None,
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;
                 kind.is_none_or(|kind| value.kind() == kind).then_some(value)
@@ -167,7 +188,7 @@ impl OraclePerson<'_> {
             PersonTerm::Trait(id) => traits.get(id).cloned(),
             PersonTerm::Audience(id) => Some(Value::Bool(audiences.contains(id))),
             PersonTerm::Consent(purpose) => Some(Value::Bool(consents(record, purpose))),
-            PersonTerm::Now => Some(Value::Time(now.into())),
+            PersonTerm::Now => Some(Value::Time((*now).into())),
             PersonTerm::Clock => {
                 let spread = definitions.clock_spread_ms;
                 let hash = u64::from_str_radix(&id.to_string()[..16], 16).expect("it is printed in hexadecimal digits");
@@ -180,7 +201,8 @@ impl OraclePerson<'_> {
                     None => id.to_string(),
                     Some(kind) => {
                         let prefix = format!("{kind}:");
-                        let mut values = self.identifiers.iter().filter_map(|text| text.strip_prefix(prefix.as_str()));
+                        let mut values =
+                            person.identifiers.iter().filter_map(|text| text.strip_prefix(prefix.as_str()));
                         values.next()?.to_owned()
                     }
                 };
@@ -190,7 +212,7 @@ impl OraclePerson<'_> {
             }
             PersonTerm::Has(kind) => {
                 let prefix = format!("{kind}:");
-                Some(Value::Bool(self.identifiers.iter().any(|identifier| identifier.starts_with(&prefix))))
+                Some(Value::Bool(person.identifiers.iter().any(|identifier| identifier.starts_with(&prefix))))
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use dataflows::definitions::{Definitions, EventFilter, EventTerm, Measure, Sequence, SequenceEnd, SequenceStep};
 use dataflows::limits::SEQUENCE_EVENTS_MAX;
-use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
+use dataflows::model::{Event, EventOrder, IdentifierId, Position, Tick, Value};
 
 use super::expression::{evaluate, is_true};
-use super::measures::{counts, event_term};
+use super::measures::{counts, event_term, is_named};
 
 /// What came of a sequence.
 pub struct FoundSequence {
@@ -22,10 +22,44 @@ impl FoundSequence {
     }
 }
 
+/// A completion of a sequence.
+pub struct OracleCompletion<'s> {
+    sequence: &'s Sequence,
+    /// The events that it may be a completion of, in their order.
+    events: Vec<FittingEvent>,
+    completion: FittingEvent,
+    /// When the last of the events arrived that make it one.
+    pub made: Tick,
+}
+
+impl OracleCompletion<'_> {
+    /// Its place in the order.
+    pub fn last(&self) -> EventOrder {
+        self.completion.order()
+    }
+
+    /// What `same` is of it.
+    pub fn same(&self) -> Option<&Value> {
+        self.completion.same.as_ref()
+    }
+
+    /// Where the match begins that ends with it, has no event that is spent, and begins last.
+    pub fn begins(&self, is_spent: &dyn Fn(EventOrder) -> bool) -> Option<EventOrder> {
+        let is_begin = |first: &&FittingEvent| {
+            let is_left = |event: &FittingEvent| !is_spent(event.order()) && event.moment >= first.moment;
+            is_end_of_some(self.sequence, &self.events, &self.completion, &is_left)
+        };
+        self.events.iter().rfind(is_begin).map(FittingEvent::order)
+    }
+}
+
 /// An event that fits a step, or what follows on the steps.
+#[derive(Clone)]
 struct FittingEvent {
     /// When it happened, and its place in the log.
     moment: (Tick, Position),
+    /// When it arrived.
+    arrival: Tick,
     /// Which of the filters take it: those of the steps, then that of what follows.
     takes: Vec<bool>,
     /// What `same` is of it.
@@ -35,6 +69,10 @@ struct FittingEvent {
 }
 
 impl FittingEvent {
+    fn order(&self) -> EventOrder {
+        EventOrder { at: self.moment.0, position: self.moment.1 }
+    }
+
     fn ms(&self) -> u64 {
         self.moment.0.as_ms()
     }
@@ -59,11 +97,50 @@ pub fn found(
 ) -> Option<FoundSequence> {
     let sequence = measure.shape.sequence()?;
     let events = fitting(definitions, measure, sequence, events, now);
+    let counting = counting(sequence, &events, now);
+    let is_dropped = matches!(sequence.end, SequenceEnd::Dropped(..));
+    let times = || counting.iter().map(|one| one.moment.0).collect();
+    Some(FoundSequence { is_true: !counting.is_empty(), completions: (!is_dropped).then(times) })
+}
+
+/// The completions at `now` that are asked for.
+pub fn completed<'s>(
+    definitions: &Definitions,
+    measure: &'s Measure,
+    (events, now): (&[(Tick, &Event, IdentifierId)], Tick),
+    is_asked: &dyn Fn(EventOrder) -> bool,
+) -> Vec<OracleCompletion<'s>> {
+    let sequence = measure.shape.sequence().expect("it is a sequence");
+    let events = fitting(definitions, measure, sequence, events, now);
+    let mut arrivals: Vec<Tick> = events.iter().map(|event| event.arrival).collect();
+    arrivals.sort();
+    let completion = |completion: &FittingEvent| {
+        let is_made = |by: &&Tick| is_end_of_some(sequence, &events, completion, &|event| event.arrival <= **by);
+        let made = *arrivals.iter().find(is_made).expect("it is a completion");
+        OracleCompletion { sequence, events: events.clone(), completion: completion.clone(), made }
+    };
+    counting(sequence, &events, now).into_iter().filter(|one| is_asked(one.order())).map(completion).collect()
+}
+
+/// Whether an event is the end of a match of some of the events only.
+fn is_end_of_some(
+    sequence: &Sequence,
+    events: &[FittingEvent],
+    last: &FittingEvent,
+    is_left: &dyn Fn(&FittingEvent) -> bool,
+) -> bool {
+    let left: Vec<FittingEvent> = events.iter().filter(|event| is_left(event)).cloned().collect();
+    let search = Search::new(sequence.steps.iter().collect(), None, sequence.same.is_some());
+    is_left(last) && search.is_end_of_a_match(&left, &mut vec![last])
+}
+
+/// The completions that count.
+fn counting<'e>(sequence: &Sequence, events: &'e [FittingEvent], now: Tick) -> Vec<&'e FittingEvent> {
     let steps: Vec<&SequenceStep> = sequence.steps.iter().collect();
     let has_same = sequence.same.is_some();
-    let completions = Search::new(steps.clone(), None, has_same).completions(&events);
+    let completions = Search::new(steps.clone(), None, has_same).completions(events);
     let has_waited = |completion: &FittingEvent, wait_ms: u64| now.as_ms() >= completion.ms() + wait_ms;
-    let counting: Vec<&FittingEvent> = match &sequence.end {
+    match &sequence.end {
         SequenceEnd::Match => completions,
         SequenceEnd::Absent(_, wait_ms) => {
             let undoes = |other: &FittingEvent, completion: &FittingEvent| {
@@ -78,13 +155,10 @@ pub fn found(
         SequenceEnd::Dropped(next, times, wait_ms) => {
             let next = SequenceStep { takes: next.clone(), times: *times, within_ms: Some(*wait_ms) };
             let further = steps.iter().copied().chain([&next]).collect();
-            let is_come_to = !Search::new(further, Some(steps.len()), has_same).completions(&events).is_empty();
+            let is_come_to = !Search::new(further, Some(steps.len()), has_same).completions(events).is_empty();
             completions.into_iter().filter(|one| !is_come_to && has_waited(one, *wait_ms)).collect()
         }
-    };
-    let is_dropped = matches!(sequence.end, SequenceEnd::Dropped(..));
-    let times = || counting.iter().map(|one| one.moment.0).collect();
-    Some(FoundSequence { is_true: !counting.is_empty(), completions: (!is_dropped).then(times) })
+    }
 }
 
 /// The events that a sequence looks at: of those that fit, and can agree with others, the latest.
@@ -98,14 +172,15 @@ fn fitting(
     let fit = |(arrival, event, holder): &(Tick, &Event, IdentifierId)| {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
         let takes = |filter: &EventFilter| {
-            let is_named = filter.events.is_empty() || filter.events.contains(&event.name);
-            is_named && filter.condition.as_ref().is_none_or(|condition| is_true(condition, &lookup))
+            is_named(&filter.events, event)
+                && filter.condition.as_ref().is_none_or(|condition| is_true(condition, &lookup))
         };
         let takes: Vec<bool> = sequence.filters().map(takes).collect();
         let same = sequence.same.as_ref().and_then(|same| evaluate(same, &lookup));
         let fits = takes.contains(&true) && same.is_some() == sequence.same.is_some();
         (fits && *arrival <= now).then(|| FittingEvent {
             moment: (event.timestamp, event.position),
+            arrival: *arrival,
             takes,
             same,
             is_in_window: counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now),

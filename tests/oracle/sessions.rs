@@ -1,15 +1,15 @@
-//! The running session of one person (docs/concepts/sessions.md): the events in their order, cut where there is a pause.
+//! The sessions of one person (docs/concepts/sessions.md): the events in their order, cut where there is a pause.
 
 use std::collections::BTreeMap;
 
 use dataflows::definitions::{Definitions, Measure, RunTerm, RunningTerm, Session};
 use dataflows::limits::VALUES_PER_SESSION_MAX;
-use dataflows::model::{Event, IdentifierId, Text, Tick, Value};
+use dataflows::model::{Event, EventOrder, Identifier, IdentifierId, Text, Tick, Value};
 
 use super::identity::unblocked;
-use super::measures::{CountedValue, counted};
+use super::measures::{CountedValue, counted, is_named};
 
-/// A session that is running.
+/// What can be asked of a session.
 pub struct FoundSession<'a> {
     /// The times of its events, in their order.
     times: Vec<Tick>,
@@ -28,39 +28,107 @@ pub fn running<'a>(
     now: Tick,
 ) -> Option<FoundSession<'a>> {
     let session = measure.shape.session()?;
-    let is_of = |event: &Event| measure.events.is_empty() || measure.events.contains(&event.name);
+    let of_last = |stretch: &SessionEvents<'_>| stretch.last().map(|(_, last, _)| (last.timestamp, last.position));
+    let is_running =
+        |stretch: &SessionEvents<'_>| of_last(stretch).is_some_and(|(end, _)| now < end.after_ms(session.gap_ms));
+    let stretches = stretches(definitions, measure, session, events, now);
+    let stretch = stretches.into_iter().filter(is_running).max_by_key(of_last)?;
+    Some(found(definitions, session, &stretch, now))
+}
+
+/// A session, with its events in their order.
+pub struct FoundStretch<'a> {
+    /// Whose session it is, where each identifier has its own.
+    pub owner: Option<IdentifierId>,
+    /// The places of its events in the order.
+    pub orders: Vec<EventOrder>,
+    /// When the last one arrived.
+    pub arrived: Tick,
+    /// Whether it has ended.
+    pub has_ended: bool,
+    /// What can be asked of it.
+    pub found: FoundSession<'a>,
+}
+
+impl FoundStretch<'_> {
+    /// The place of its last event.
+    pub fn last(&self) -> EventOrder {
+        self.orders[self.orders.len() - 1]
+    }
+}
+
+/// All sessions of a measure at `now`, from the events of one person.
+pub fn all_sessions<'a>(
+    definitions: &Definitions,
+    measure: &'a Measure,
+    events: &[(Tick, &Event, IdentifierId)],
+    now: Tick,
+) -> Vec<FoundStretch<'a>> {
+    let session = measure.shape.session().expect("it is a session");
+    let of = |stretch: SessionEvents<'_>| {
+        let (arrived, last, _) = stretch[stretch.len() - 1];
+        let order = |event: &Event| EventOrder { at: event.timestamp, position: event.position };
+        FoundStretch {
+            owner: session.per.as_ref().and_then(|kind| Some(owner(definitions, kind, last)?.id())),
+            orders: stretch.iter().map(|(_, event, _)| order(event)).collect(),
+            arrived,
+            has_ended: now >= last.timestamp.after_ms(session.gap_ms),
+            found: found(definitions, session, &stretch, now),
+        }
+    };
+    stretches(definitions, measure, session, events, now).into_iter().map(of).collect()
+}
+
+/// Of the identifiers of an event, that of a type whose session it is in.
+fn owner<'e>(definitions: &Definitions, kind: &str, event: &'e Event) -> Option<&'e Identifier> {
+    let carried = unblocked(&definitions.identity, event).map(|(identifier, _)| identifier);
+    carried.filter(|one| one.kind() == kind).min_by_key(|one| one.text())
+}
+
+fn found<'a>(
+    definitions: &Definitions,
+    session: &'a Session,
+    stretch: &SessionEvents<'_>,
+    now: Tick,
+) -> FoundSession<'a> {
+    FoundSession {
+        times: stretch.iter().map(|(_, event, _)| event.timestamp).collect(),
+        values: session.values.iter().map(|value| counted(definitions, value, stretch, now)).collect(),
+    }
+}
+
+/// All sessions, each with its events in their order: the person's, or those of each identifier.
+fn stretches<'e>(
+    definitions: &Definitions,
+    measure: &Measure,
+    session: &Session,
+    events: &[(Tick, &'e Event, IdentifierId)],
+    now: Tick,
+) -> Vec<SessionEvents<'e>> {
     // Whose sessions events are of: the person's, or those of an identifier.
-    let mut by_owner: BTreeMap<Option<&Text>, SessionEvents<'_>> = BTreeMap::new();
+    let mut by_owner: BTreeMap<Option<&Text>, SessionEvents<'e>> = BTreeMap::new();
     for (arrival, event, holder) in events {
-        if *arrival > now || !is_of(event) {
+        if *arrival > now || !is_named(&measure.events, event) {
             continue;
         }
         let owner = match &session.per {
             None => None,
             Some(kind) => {
-                let carried = unblocked(&definitions.identity, event).map(|(identifier, _)| identifier);
-                let Some(text) = carried.filter(|one| one.kind() == kind).map(|one| one.text()).min() else { continue };
-                Some(text)
+                let Some(identifier) = owner(definitions, kind, event) else { continue };
+                Some(identifier.text())
             }
         };
         by_owner.entry(owner).or_default().push((*arrival, event, *holder));
     }
-    let stretches = by_owner.into_values().map(|events| last_stretch(session, events));
-    let of_last = |stretch: &SessionEvents<'_>| stretch.last().map(|(_, last, _)| (last.timestamp, last.position));
-    let is_running =
-        |stretch: &SessionEvents<'_>| of_last(stretch).is_some_and(|(end, _)| now < end.after_ms(session.gap_ms));
-    let stretch = stretches.filter(is_running).max_by_key(of_last)?;
-    Some(FoundSession {
-        times: stretch.iter().map(|(_, event, _)| event.timestamp).collect(),
-        values: session.values.iter().map(|value| counted(definitions, value, &stretch, now)).collect(),
-    })
-}
-
-/// All that came since the last pause.
-fn last_stretch<'e>(session: &Session, mut events: SessionEvents<'e>) -> SessionEvents<'e> {
-    events.sort_by_key(|(_, event, _)| (event.timestamp, event.position));
-    let pauses = events.windows(2).rposition(|pair| pair[1].1.timestamp > pair[0].1.timestamp.after_ms(session.gap_ms));
-    events.split_off(pauses.map_or(0, |before| before + 1))
+    let mut stretches = Vec::new();
+    for mut events in by_owner.into_values() {
+        events.sort_by_key(|(_, event, _)| (event.timestamp, event.position));
+        let is_no_pause = |before: &(Tick, &Event, IdentifierId), after: &(Tick, &Event, IdentifierId)| {
+            after.1.timestamp <= before.1.timestamp.after_ms(session.gap_ms)
+        };
+        stretches.extend(events.chunk_by(is_no_pause).map(<[_]>::to_vec));
+    }
+    stretches
 }
 
 /// What is asked of the running session, where there is one.

@@ -24,6 +24,9 @@ total = "sum('Order Completed', properties.total)"
 lines = "count('Order Completed', each => properties.products)"
 [audiences.buyers]
 when = "count('Order Completed') > 0 and consent('ads')"
+[triggers.bought]
+on = "Order Completed"
+destinations = ["lines"]
 [destinations.lines]
 type = "file"
 path = "lines.jsonl"

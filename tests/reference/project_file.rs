@@ -29,6 +29,13 @@ zz_none = 1
 [sessions.NAME]
 gap = "1 min"
 zz_none = 1
+[triggers.NAME]
+on = "a"
+destinations = ["NAME", { to = "NAME", zz_none = 1 }]
+zz_none = 1
+[triggers.TIMED]
+destinations = ["NAME"]
+on = { cron = "0 9 * * 1", audience = "NAME", zz_none = 1 }
 [audiences.NAME]
 when = "true"
 zz_none = 1
@@ -74,6 +81,7 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for told in ended.stderr.split("unknown key `zz_none` in ").skip(1) {
         let section = told.lines().next().unwrap().replace("[destinations.FILE]", "[destinations.NAME]");
+        let section = section.replace("TIMED", "NAME");
         let (_, listed) = told.split_once("it may have ").unwrap_or_else(|| panic!("{told}"));
         let listed = listed.split("\n\n").next().unwrap();
         known.entry(section).or_default().extend(super::codes(listed));
@@ -123,6 +131,12 @@ fn with(heading: &str, key: &str, value: &str) -> String {
         "the project file" => key,
         "[sources.NAME]" => format!("[sources.web]\nwrite_key = \"k\"\n{key}"),
         "[sessions.NAME]" => format!("[sessions.visit]\ngap = \"1 min\"\n{key}"),
+        "[triggers.NAME]" => format!("{DESTINATION}[triggers.t]\non = \"a\"\ndestinations = [\"d\"]\n{key}"),
+        "[triggers.NAME.on]" => {
+            let timed = "destinations = [\"d\"]\non.cron = \"0 9 * * 1\"\non.audience = \"some\"";
+            let key = if key.is_empty() { key } else { format!("on.{key}") };
+            format!("{DESTINATION}[triggers.t]\n{timed}\n{key}")
+        }
         "[audiences.NAME]" => format!("[audiences.some]\nwhen = \"true\"\n{key}"),
         "[destinations.NAME]" => format!("{DESTINATION}{key}"),
         "[destinations.NAME.enrich]" => format!("{DESTINATION}[destinations.d.enrich]\n{key}"),

@@ -67,6 +67,11 @@ impl SequenceEvents {
         self.balance();
     }
 
+    /// Visits those that are looked at, each with how many there are of it.
+    pub fn for_each(&self, mut visit: impl FnMut(&Sample, Weight)) {
+        self.events.iter().for_each(|(sample, (_, counted))| visit(sample, Weight((*counted).into())));
+    }
+
     /// How many different ones there are.
     pub fn len(&self) -> usize {
         self.events.len() + self.older.len()

@@ -3,11 +3,10 @@
 use crate::log::Offset;
 use std::sync::Arc;
 
-use dataflows::model::IdentifierId;
 use rustc_hash::FxHashSet;
 
 use super::entries::{EventBatch, OutgoingEvents, QueuedEvent};
-use super::recheck::Recheck;
+use super::recheck::{ConsentAsked, Recheck};
 
 /// What is to go as soon as it is known who consents.
 pub struct Doubt {
@@ -15,8 +14,8 @@ pub struct Doubt {
     pub outgoing: OutgoingEvents,
     /// What was told, if it was.
     pub told: Option<DoubtVerdict>,
-    /// Whose its events are, in their order; nothing for those that are nobody's.
-    whose: Vec<Option<IdentifierId>>,
+    /// What its events ask for, in their order; nothing for those that are nobody's.
+    asked: Vec<Option<Vec<ConsentAsked>>>,
 }
 
 /// What was told of a doubt: for each event, in their order, whether it may go.
@@ -25,21 +24,23 @@ pub struct DoubtVerdict(Vec<bool>);
 impl Doubt {
     /// Nothing is told yet.
     pub fn new(outgoing: OutgoingEvents, recheck: &Recheck) -> Self {
-        let whose = outgoing.batch.entries.iter().map(|entry| recheck.whose(entry)).collect();
-        Doubt { outgoing, told: None, whose }
+        let asked = outgoing.batch.entries.iter().map(|entry| recheck.asked(entry)).collect();
+        Doubt { outgoing, told: None, asked }
     }
 
-    /// Who is to be asked for, each once.
-    pub fn people(&self) -> Vec<IdentifierId> {
-        let people: FxHashSet<IdentifierId> = self.whose.iter().flatten().copied().collect();
-        people.into_iter().collect()
+    /// What is to be asked, each once.
+    pub fn asked(&self) -> Vec<ConsentAsked> {
+        let asked: FxHashSet<&ConsentAsked> = self.asked.iter().flatten().flatten().collect();
+        asked.into_iter().cloned().collect()
     }
 
     /// These consent, and nobody else.
-    pub fn tell(&mut self, consenting: &[IdentifierId]) {
-        let consenting: FxHashSet<&IdentifierId> = consenting.iter().collect();
-        let may_go = |whose: &Option<IdentifierId>| whose.as_ref().is_some_and(|id| consenting.contains(id));
-        self.told = Some(DoubtVerdict(self.whose.iter().map(may_go).collect()));
+    pub fn tell(&mut self, consenting: &[ConsentAsked]) {
+        let consenting: FxHashSet<&ConsentAsked> = consenting.iter().collect();
+        let may_go = |asked: &Option<Vec<ConsentAsked>>| {
+            asked.as_ref().is_some_and(|asked| asked.iter().all(|asked| consenting.contains(asked)))
+        };
+        self.told = Some(DoubtVerdict(self.asked.iter().map(may_go).collect()));
     }
 }
 

@@ -20,6 +20,12 @@ use crate::log::Offset;
 #[derive(Debug)]
 pub struct NotJson(serde_json::Error);
 
+impl From<serde_json::Error> for NotJson {
+    fn from(error: serde_json::Error) -> Self {
+        NotJson(error)
+    }
+}
+
 impl fmt::Display for NotJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

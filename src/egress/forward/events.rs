@@ -135,8 +135,8 @@ impl Lane for EventLane {
     async fn find_out(&self) -> bool {
         let Some(recheck) = self.recheck.as_ref().filter(|_| !self.is_paused()) else { return false };
         let in_doubt = self.queue().in_doubt();
-        let Some(people) = in_doubt else { return false };
-        let Some(consenting) = recheck.consenting(&people).await else { return false };
+        let Some(asked) = in_doubt else { return false };
+        let Some(consenting) = recheck.consenting(&asked).await else { return false };
         self.queue().told(consenting);
         true
     }

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use dataflows::definitions::{Definitions, DestinationId, ForwardId};
-use dataflows::model::Tick;
+use dataflows::definitions::{Definitions, DestinationId, Forward, ForwardId};
+use dataflows::forwards::Enrichment;
+use dataflows::model::{Text, Tick, Topic, Value, kind_of};
 
-use crate::engine::Forwarded;
-use crate::log::{Store, StoreError};
+use crate::engine::{Forwarded, ForwardedKind};
+use crate::log::{FiringRecord, Store, StoreError};
 use crate::project::Project;
 
 mod doubt;
@@ -24,6 +25,7 @@ mod entries;
 pub(super) mod envelope;
 mod events;
 mod memory;
+mod message;
 mod payload;
 mod queue;
 mod recheck;
@@ -123,6 +125,9 @@ impl Forwarding {
     fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<QueuedEvent> {
         let forward = &self.definitions.forwards[id.index()];
         let enrichment = forward.enrichment(&self.definitions, event.profile.as_ref())?;
+        if event.kind == ForwardedKind::Message {
+            return self.message(forward, event, &enrichment);
+        }
         let payload = &self.payloads[id.index()];
         let json = envelope::envelope(&event.raw, event.timestamp, event.position, payload, &enrichment);
         let json = json.inspect_err(|error| {
@@ -130,6 +135,28 @@ impl Forwarding {
         });
         let whose = event.primary.filter(|_| forward.requires_consent.is_some());
         Some(QueuedEvent { position: event.position, whose, json: json.ok()? })
+    }
+
+    /// The message of a trigger; nothing where it must not go.
+    fn message(&self, forward: &Forward, event: &Forwarded, enrichment: &Enrichment) -> Option<QueuedEvent> {
+        let record = FiringRecord::read(&event.raw)?;
+        let firing = record.firing();
+        let profile = event.profile.as_ref();
+        if let Some(purpose) = &firing.requires_consent {
+            let topic = Topic::Consent(purpose.as_ref().into());
+            profile.filter(|profile| profile.record.get(&topic) == Some(Value::Bool(true)))?;
+        }
+        let trigger = self.definitions.triggers.iter().find(|trigger| trigger.name == *firing.trigger)?;
+        let is_listed = |text: &&Text| trigger.identifiers.iter().any(|kind| kind == kind_of(text));
+        let identifiers: Vec<Text> =
+            profile.into_iter().flat_map(|profile| &profile.identifiers).filter(is_listed).cloned().collect();
+        let json = message::message(&record, event.timestamp, event.position, enrichment, &identifiers);
+        let is_asked_again = forward.requires_consent.is_some() || firing.requires_consent.is_some();
+        Some(QueuedEvent {
+            position: event.position,
+            whose: event.primary.filter(|_| is_asked_again),
+            json: json.ok()?,
+        })
     }
 
     /// See [`super::Egress::produced`].

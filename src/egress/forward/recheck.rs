@@ -1,7 +1,8 @@
 //! Consent is looked at again when an event is sent: what was let through may have waited for long.
 //!
 //! Whose an event is was kept with it, as the identifier that it came under; who that is, and whether they consent, is what
-//! the engine says now. An event whose person is not known any more does not go.
+//! the engine says now. An event whose person is not known any more does not go. A message may have a purpose of its own beside that of
+//! the destination.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::entries::QueuedEvent;
+use super::message::purpose_of;
 use crate::engine::{AskError, Handle, ReadOptions};
 
 /// Says whose the event of a stored text is; nothing where all its identifiers are blocked, or it cannot be read.
@@ -22,10 +24,13 @@ pub type Whose = Arc<dyn Fn(&[u8]) -> Option<IdentifierId> + Send + Sync>;
 /// How long an answer is waited for before the question is put once more. It takes a tick, unless the engine reads its log.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
+/// What has to be known before something goes: whether the person of an identifier consents to a purpose.
+pub type ConsentAsked = (IdentifierId, CompactString);
+
 /// How it is looked at again for one destination.
 pub struct Recheck {
-    /// What its people must consent to.
-    purpose: CompactString,
+    /// What its people must consent to, whatever they are sent.
+    purpose: Option<CompactString>,
     /// For entries that earlier versions wrote.
     whose: Whose,
     /// Who is asked, once it is there.
@@ -33,13 +38,18 @@ pub struct Recheck {
 }
 
 impl Recheck {
-    /// For this purpose.
-    pub fn new(purpose: CompactString, whose: Whose, engine: watch::Receiver<Option<Handle>>) -> Self {
+    /// For this purpose, and those of messages.
+    pub fn new(purpose: Option<CompactString>, whose: Whose, engine: watch::Receiver<Option<Handle>>) -> Self {
         Recheck { purpose, whose, engine }
     }
 
-    /// Whose an entry is.
-    pub fn whose(&self, entry: &QueuedEvent) -> Option<IdentifierId> {
+    /// What an entry asks for; nothing where it asks, and it is nobody's.
+    pub fn asked(&self, entry: &QueuedEvent) -> Option<Vec<ConsentAsked>> {
+        let purposes = self.purpose.iter().cloned().chain(purpose_of(&entry.json).map(CompactString::from));
+        purposes.map(|purpose| Some((self.whose(entry)?, purpose))).collect()
+    }
+
+    fn whose(&self, entry: &QueuedEvent) -> Option<IdentifierId> {
         #[derive(Deserialize)]
         struct EventEnvelope<'a> {
             #[serde(borrow)]
@@ -51,18 +61,17 @@ impl Recheck {
         })
     }
 
-    /// Those of these people that consent now; nothing where nobody can be asked, because the engine is not there yet or stops.
-    pub async fn consenting(&self, people: &[IdentifierId]) -> Option<Vec<IdentifierId>> {
-        if people.is_empty() {
+    /// What of this is so now; nothing where nobody can be asked, because the engine is not there yet or stops.
+    pub async fn consenting(&self, asked: &[ConsentAsked]) -> Option<Vec<ConsentAsked>> {
+        if asked.is_empty() {
             return Some(Vec::new());
         }
         let handle = self.engine.borrow().clone()?;
         loop {
-            let of = people.iter().map(|id| (*id, self.purpose.clone())).collect();
-            match handle.look_up_all::<Consents>(of, ReadOptions::within(ANSWER_WAIT)).await {
+            match handle.look_up_all::<Consents>(asked.to_vec(), ReadOptions::within(ANSWER_WAIT)).await {
                 Ok(answered) => {
-                    let consents = people.iter().zip(answered.found).filter(|(_, consent)| consent.is_some());
-                    return Some(consents.map(|(id, _)| *id).collect());
+                    let consents = asked.iter().zip(answered.found).filter(|(_, consent)| consent.is_some());
+                    return Some(consents.map(|(asked, _)| asked.clone()).collect());
                 }
                 Err(AskError::NotYet { .. }) => {}
                 Err(AskError::Stopping) => return None,

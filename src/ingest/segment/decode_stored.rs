@@ -6,12 +6,12 @@ use compact_str::CompactString;
 use dataflows::model::Event;
 
 use super::members::EventMembers;
-use super::{EventContext, Extractor, ParsedEvent, own};
+use super::{CallType, EventContext, Extractor, ParsedEvent, own};
 use crate::engine::StoredEventDecoder;
 use crate::history::{Origin, ReadStored, Reading};
 use crate::ingest::Rejection;
 use crate::limits::Limits;
-use crate::log::Stored;
+use crate::log::{FIRINGS, Stored};
 use crate::project::Project;
 
 /// Reads stored events as `project` says: what recovery and checkpoints are given.
@@ -33,6 +33,14 @@ pub fn stored_event_decoder(project: &Project) -> StoredEventDecoder {
 pub fn reading(project: &Project) -> ReadStored {
     let (extractor, sources) = (Extractor::of_stored(project), SourcesByKey::of(project));
     Box::new(move |stored| {
+        if stored.source.as_deref() == Some(FIRINGS) {
+            let event = extractor.fired(&stored.raw).map_err(|rejection| rejection.code())?;
+            let name = event.name.derived().map(CompactString::from);
+            return Ok(Reading {
+                event,
+                origin: Origin { call: CallType::Track.name(), source: stored.source.clone(), name },
+            });
+        }
         let mut members = EventMembers::default();
         let read = sources.read(&extractor, stored, &mut members);
         let (parsed, source) = read.map_err(|rejection| rejection.code())?;
@@ -94,6 +102,9 @@ impl Extractor {
 
     /// Reads the stored text of an event of `source` again: the same event as when it was accepted.
     pub fn decode_stored(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
+        if source == FIRINGS {
+            return self.fired(stored);
+        }
         self.parse_stored(source, stored, &mut EventMembers::default()).map(|parsed| parsed.event)
     }
 
@@ -103,8 +114,14 @@ impl Extractor {
         stored: &'t [u8],
         members: &mut EventMembers<'t>,
     ) -> Result<ParsedEvent<'t>, Rejection> {
-        // The text has all else of it. Its message id went into the hash that is stored beside it.
-        let given = EventContext {
+        self.parse(self.text(stored)?, &EventContext::of_stored(source), &[], members)
+    }
+}
+
+impl<'a> EventContext<'a> {
+    /// That of a stored text, which has all else of it. Its message id went into the hash that is stored beside it.
+    pub(super) fn of_stored(source: &'a str) -> Self {
+        EventContext {
             source,
             call: None,
             received: None,
@@ -114,7 +131,6 @@ impl Extractor {
             ip: None,
             position: ("", 0),
             is_placed: false,
-        };
-        self.parse(self.text(stored)?, &given, &[], members)
+        }
     }
 }

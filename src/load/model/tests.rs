@@ -43,6 +43,7 @@ fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<ModelRow> {
         until: Some(dataflows::model::Tick::from_ms(until)),
         changes: None,
         identities: None,
+        triggers: None,
         memberships: Some(memberships.clone()),
         profiles: None,
         topology: Topology::local(1),

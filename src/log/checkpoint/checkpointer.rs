@@ -81,6 +81,9 @@ impl Growth {
 /// Waits until ids are on the disk, unless it is over.
 pub type SealIds = Box<dyn Fn(Tick, &AtomicBool) -> bool + Send>;
 
+/// Says whether there may be a checkpoint of a tick, where the newest one is of another.
+pub type MayBeOf = Box<dyn Fn(Tick, Tick) -> bool + Send>;
+
 /// What a checkpointer works with.
 pub struct CheckpointerSettings {
     /// The data folder.
@@ -101,6 +104,8 @@ pub struct CheckpointerSettings {
     pub seal: Option<SealIds>,
     /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
     pub bound: Box<dyn Fn() -> Tick + Send>,
+    /// Whether one may be of a tick up to that.
+    pub may_be_of: MayBeOf,
 }
 
 /// A thread that makes checkpoints. It ends when this goes, after the one that it is at; unless that waits for a history elsewhere.
@@ -220,7 +225,7 @@ fn make(
     told: &mut CheckpointNotices,
     is_over: &AtomicBool,
 ) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let CheckpointerSettings { store, kept, gatherer, growth, history, seal, bound, .. } = settings;
+    let CheckpointerSettings { store, kept, gatherer, growth, history, seal, bound, may_be_of, .. } = settings;
     let began = Instant::now();
     let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + HISTORY_FILE_BYTES as u64 + kept.bytes());
     if free < needed {
@@ -251,7 +256,10 @@ fn make(
     let mut recorder = archive.as_mut().map(|archive| archive.record()).transpose()?;
     // What will be behind this checkpoint can go when there are two later ones, and nothing else with it.
     store.end_segment();
-    let gathered = gatherer.gather(gatherer.log(after), until, most, &left_out, recorder.as_mut())?;
+    let gathered = {
+        let ends = |tick| may_be_of(tick, after);
+        gatherer.gather(gatherer.log(after), (until, most, &ends), &left_out, recorder.as_mut())?
+    };
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
         return Ok(None);

@@ -139,15 +139,14 @@ impl Gatherer {
     pub fn gather(
         &self,
         portions: impl Iterator<Item = Result<Portion, CheckpointError>>,
-        until: Tick,
-        events_max: u64,
+        (until, events_max, may_end): (Tick, u64, &dyn Fn(Tick) -> bool),
         but: &LeftOut,
         mut history: Option<&mut Recorder<'_>>,
     ) -> Result<GatheredPart, CheckpointError> {
         let mut gathered = GatheredPart::default();
         for portion in portions {
             let mut portion = portion?;
-            if portion.tick > until || gathered.events >= events_max {
+            if portion.tick > until || (gathered.events >= events_max && may_end(gathered.tick)) {
                 break;
             }
             gathered.tick = portion.tick;

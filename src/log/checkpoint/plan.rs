@@ -262,7 +262,7 @@ fn rebuild(
     let mut gathered = GatheredPart::default();
     loop {
         let portions = gatherer.all_of(past, gathered.tick);
-        let next = gatherer.gather(portions, newest.tick, EVENTS_AT_ONCE, left_out, None)?;
+        let next = gatherer.gather(portions, (newest.tick, EVENTS_AT_ONCE, &|_| true), left_out, None)?;
         if next.events == 0 {
             break;
         }
@@ -284,8 +284,12 @@ fn roll_forward(kept: &mut CheckpointList, gatherer: &Gatherer, history: &Archiv
         if after >= history.until() {
             return Ok(());
         }
-        let gathered =
-            gatherer.gather(of_history(history, after), history.until(), EVENTS_AT_ONCE, &LeftOut::default(), None)?;
+        let gathered = gatherer.gather(
+            of_history(history, after),
+            (history.until(), EVENTS_AT_ONCE, &|_| true),
+            &LeftOut::default(),
+            None,
+        )?;
         // The end of it is later than its last event where what came then did not count.
         let tick = if gathered.events < EVENTS_AT_ONCE { history.until() } else { gathered.tick };
         tracing::info!(events = gathered.events, %tick, "a checkpoint of the history");

@@ -121,7 +121,9 @@ impl CheckpointWorld {
         loop {
             let newest = kept.newest().cloned();
             let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-            let gathered = gatherer.gather(gatherer.log(after), Tick::MAX, events, &LeftOut::default(), None).unwrap();
+            let gathered = gatherer
+                .gather(gatherer.log(after), (Tick::MAX, events, &|_| true), &LeftOut::default(), None)
+                .unwrap();
             if gathered.events == 0 {
                 return;
             }
@@ -153,8 +155,9 @@ impl CheckpointWorld {
         let other = CheckpointWorld { folder: tempfile::tempdir().unwrap(), has_history: false };
         let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let gathered =
-            gatherer.gather(gatherer.log(Tick::default()), Tick::MAX, u64::MAX, &LeftOut::default(), None).unwrap();
+        let gathered = gatherer
+            .gather(gatherer.log(Tick::default()), (Tick::MAX, u64::MAX, &|_| true), &LeftOut::default(), None)
+            .unwrap();
         let tick = gathered.tick;
         gatherer.make(&mut kept, None, gathered, tick, MessageIds::Within).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
@@ -355,6 +358,7 @@ fn checkpointed(world: &CheckpointWorld, due: u64, first: u64, checkpoints: u64)
             let growth = log.growth();
             move || if growth.checkpoints() == 0 { Tick::from_ms(first) } else { Tick::MAX }
         }),
+        may_be_of: Box::new(|_, _| true),
     };
     let checkpointer = Checkpointer::start(settings).unwrap();
     let began = Instant::now();
@@ -485,7 +489,8 @@ fn facts_are_gathered_anew_without_an_event() {
     let cause: Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128)].into_iter().collect();
     let all = |left_out: LeftOut| {
         let (gatherer, until) = (world.gatherer(&store, &project), Tick::from_ms(at.as_ms() - 1));
-        let gathered = gatherer.gather(gatherer.log(Tick::default()), until, u64::MAX, &left_out, None).unwrap();
+        let gathered =
+            gatherer.gather(gatherer.log(Tick::default()), (until, u64::MAX, &|_| true), &left_out, None).unwrap();
         let mut facts = gathered.facts();
         facts.values_mut().for_each(|facts| facts.settle(until, &project.definitions));
         facts

@@ -197,6 +197,18 @@ impl<R: Readings> Collector for EngineCounts<R> {
         let exited = audiences.iter().map(|of| (of.audience.as_str(), ConstCounter::new(of.exited)));
         family(&mut encoder, "deltaic_audience_exited", "Exits from the audience", "audience", exited)?;
 
+        let triggers = self.0.triggers();
+        if !triggers.is_empty() {
+            let help = "What triggers fired: written to the log, not sent since it came second, too late to be written";
+            let mut firings = encoder.encode_descriptor("deltaic_trigger_firings", help, None, Counter)?;
+            for of in &triggers {
+                for (outcome, count) in [("fired", of.fired), ("refused", of.refused), ("late", of.late)] {
+                    let labels = [("outcome", outcome), ("trigger", of.trigger.as_str())];
+                    ConstCounter::new(count).encode(firings.encode_family(&labels)?)?;
+                }
+            }
+        }
+
         let all = self.0.destinations();
         let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&DeliveryReading) -> u64, kind| {
             let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));

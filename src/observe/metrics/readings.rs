@@ -27,6 +27,8 @@ pub trait Readings: Send + Sync + 'static {
     fn memory(&self) -> Vec<(&'static str, u64)>;
     /// The audiences, where their changes come to this process.
     fn audiences(&self) -> Vec<AudienceState>;
+    /// The triggers, as far as what they fire is written to the log of this process.
+    fn triggers(&self) -> Vec<TriggerState>;
     /// The destinations, in the order of the definitions.
     fn destinations(&self) -> Vec<DeliveryReading>;
     /// The destinations that are sent events, in the order of the definitions.
@@ -78,6 +80,19 @@ pub struct AudienceState {
     pub entered: u64,
     /// Those who left since the start.
     pub exited: u64,
+}
+
+/// What a trigger fired, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TriggerState {
+    /// Its name.
+    pub trigger: String,
+    /// Firings that were written to the log.
+    pub fired: u64,
+    /// Those of them that came second, and were not sent.
+    pub refused: u64,
+    /// Those that were too late to be written.
+    pub late: u64,
 }
 
 /// How the engine is doing.

@@ -79,6 +79,9 @@ impl Readings for Fixed {
     fn audiences(&self) -> Vec<AudienceState> {
         vec![AudienceState { audience: "vip".into(), entered: 25, exited: 2 }]
     }
+    fn triggers(&self) -> Vec<TriggerState> {
+        vec![TriggerState { trigger: "cart".into(), fired: 31, refused: 1, late: 2 }]
+    }
     fn destinations(&self) -> Vec<DeliveryReading> {
         vec![DeliveryReading {
             destination: "crm".into(),
@@ -191,6 +194,8 @@ async fn everything_is_told_in_openmetrics_text() {
         r#"deltaic_destination_lag_seconds{destination="crm"} 0.125"#,
         r#"deltaic_audience_members{audience="vip"} 23"#,
         r#"deltaic_audience_entered_total{audience="vip"} 25"#,
+        r#"deltaic_trigger_firings_total{outcome="fired",trigger="cart"} 31"#,
+        r#"deltaic_trigger_firings_total{outcome="late",trigger="cart"} 2"#,
         r#"deltaic_audience_exited_total{audience="vip"} 2"#,
         r#"deltaic_destination_oldest_pending_seconds{destination="crm"} 0.125"#,
         r#"deltaic_destination_resync{destination="crm"} 5"#,
@@ -267,6 +272,9 @@ impl Readings for CountedSeries {
     }
     fn audiences(&self) -> Vec<AudienceState> {
         Fixed.audiences()
+    }
+    fn triggers(&self) -> Vec<TriggerState> {
+        Fixed.triggers()
     }
     fn destinations(&self) -> Vec<DeliveryReading> {
         Fixed.destinations()

@@ -10,6 +10,7 @@ mod people;
 mod reach;
 mod sequences;
 mod sessions;
+mod triggers;
 mod windows;
 
 use dataflows::model::{Event, Position, Tick};

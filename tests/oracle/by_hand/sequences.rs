@@ -48,7 +48,7 @@ fn step(written: &str) -> SequenceStep {
     }
 }
 
-fn sequence(written: &str) -> Sequence {
+pub fn sequence(written: &str) -> Sequence {
     let (same, written) = written.strip_prefix("same: ").map_or((None, written), |rest| (Some(field(0)), rest));
     let mut sequence = Sequence { steps: Vec::new(), same, end: SequenceEnd::Match };
     for one in written.split(" > ") {

@@ -29,7 +29,7 @@ const PRICE: usize = 2;
 /// When nobody looks any more.
 const END_MS: u64 = 120;
 
-fn written(session_of: &str, per: Option<&str>, values: Vec<Measure>) -> Measure {
+pub fn written(session_of: &str, per: Option<&str>, values: Vec<Measure>) -> Measure {
     let (names, gap_ms) = session_of.split_once(' ').expect("it has a gap");
     let names: Vec<&str> = names.split('|').filter(|name| *name != "_").collect();
     session(&names, gap_ms.parse().expect("it is a number"), per, values)

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dataflows::model::{IdentifierId, Tick};
+use dataflows::model::Tick;
 
 use super::Queue;
 use crate::egress::forward::doubt::Doubt;
 use crate::egress::forward::entries::{EntryWrites, EventBatch, ForwardCursor, Hold, OutgoingEvents, QueuedEvent};
-use crate::egress::forward::recheck::Recheck;
+use crate::egress::forward::recheck::{ConsentAsked, Recheck};
 use crate::egress::outbox::BatchLimit;
 use crate::log::{Offset, StoreError};
 
@@ -59,12 +59,12 @@ impl Queue {
     }
 
     /// Whose the events are of which it has to be found out who consents.
-    pub fn in_doubt(&self) -> Option<Vec<IdentifierId>> {
-        self.doubt.as_ref().map(Doubt::people)
+    pub fn in_doubt(&self) -> Option<Vec<ConsentAsked>> {
+        self.doubt.as_ref().map(Doubt::asked)
     }
 
     /// These consent, of those in doubt. To be followed by [`Queue::take`] at once.
-    pub fn told(&mut self, consenting: Vec<IdentifierId>) {
+    pub fn told(&mut self, consenting: Vec<ConsentAsked>) {
         self.doubt.iter_mut().for_each(|doubt| doubt.tell(&consenting));
     }
 

@@ -23,7 +23,7 @@ use crate::egress::forward::queue::Queue;
 use crate::egress::outbox::OperatorCommand;
 use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
 use crate::egress::{Egress, EgressDependencies, EventStatus, FailureHandler, MemoryOutbox};
-use crate::engine::Forwarded;
+use crate::engine::{Forwarded, ForwardedKind};
 use crate::json::TimeText;
 use crate::log::{Offset, StoreError};
 use crate::observe::latency::Latency;
@@ -40,6 +40,7 @@ fn ms(ms: u64) -> Tick {
 /// A project that sends all its events to this destination.
 fn sending(folder: &Path, destination: Destination) -> Project {
     let forward = Forward {
+        triggers: Vec::new(),
         destination: DestinationId::new(0),
         events: vec!["Seen".into()],
         condition: None,
@@ -79,6 +80,7 @@ async fn finish(egress: Egress) -> EventStatus {
 fn event(tick: u64) -> Forwarded {
     Forwarded {
         position: Offset { tick: ms(tick), index: 0 },
+        kind: ForwardedKind::Event,
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
         timestamp: ms(tick),
         received: None,

@@ -20,7 +20,7 @@ fn person(name: &str) -> IdentifierId {
 /// Reads whose an event is off its text, which is the name of a user in quotes; nobody is asked.
 fn recheck() -> Recheck {
     let name = |raw: &[u8]| serde_json::from_slice::<String>(raw).ok();
-    Recheck::new("marketing".into(), Arc::new(move |raw| Some(person(&name(raw)?))), watch::channel(None).1)
+    Recheck::new(Some("marketing".into()), Arc::new(move |raw| Some(person(&name(raw)?))), watch::channel(None).1)
 }
 
 /// Takes in an event of each of these users at these ticks, and all before `frontier`. As an earlier version did, of those in
@@ -38,10 +38,11 @@ fn push(queue: &mut Queue, frontier: u64, events: &[(u64, &str)]) {
 #[track_caller]
 fn tell(queue: &mut Queue, recheck: &Recheck, consenting: &[&str]) -> Vec<IdentifierId> {
     assert_eq!(queue.take(two(), Some(recheck)).unwrap(), None, "nothing goes before it is known");
-    let mut asked = queue.in_doubt().expect("it is in doubt");
-    asked.sort_unstable();
-    queue.told(consenting.iter().map(|name| person(name)).collect());
-    asked
+    let asked = queue.in_doubt().expect("it is in doubt");
+    let mut people: Vec<IdentifierId> = asked.into_iter().map(|(id, _)| id).collect();
+    people.sort_unstable();
+    queue.told(consenting.iter().map(|name| (person(name), "marketing".into())).collect());
+    people
 }
 
 fn sorted(names: &[&str]) -> Vec<IdentifierId> {

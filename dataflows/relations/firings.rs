@@ -1,0 +1,56 @@
+//! `firings`: what triggers fire.
+
+use differential_dataflow::VecCollection;
+use serde::{Deserialize, Serialize};
+
+use super::{Collections, Relation, Subscribe, in_the_list};
+use crate::definitions::TriggerId;
+use crate::layout::Layout;
+use crate::model::{Derived, Firing, Position, Tick};
+use crate::operators::rows;
+
+/// What triggers fire, from the tick at which that is decided until it is in the log.
+#[derive(Debug)]
+pub enum Firings {}
+
+/// What is said of a firing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FiringChange {
+    /// It was decided at this tick, and is to be written to the log.
+    Fires(Box<Firing>),
+    /// What is to be decided waits for such a record.
+    Waits(TriggerId, Tick),
+    /// It was written there, at this place, and is not to be sent.
+    Refused(TriggerId, Position),
+}
+
+impl Relation for Firings {
+    const NAME: &'static str = "firings";
+    type Key = FiringChange;
+    type Row = ();
+}
+
+impl Subscribe for Firings {
+    type Change = FiringChange;
+
+    fn changes<'scope>(of: &Collections<'scope>) -> VecCollection<'scope, Tick, FiringChange, i64> {
+        rows(&of.derived, "Firings", of.at_once.clone(), |_, derived| match derived {
+            Derived::Fires(firing) => Some(FiringChange::Fires(firing.clone())),
+            Derived::Waits(of) => Some(FiringChange::Waits(of.0, of.1)),
+            Derived::Refused(of) => Some(FiringChange::Refused(of.0, of.1)),
+            _ => None,
+        })
+    }
+
+    /// At the process that took in the last event, or has the record; what waits at the first.
+    fn host(change: &FiringChange, layout: &Layout) -> u64 {
+        let process = match change {
+            FiringChange::Fires(firing) => firing.span.last.position.process,
+            FiringChange::Refused(_, position) => position.process,
+            FiringChange::Waits(..) => 0,
+        };
+        (usize::from(process) % layout.processes * layout.threads) as u64
+    }
+
+    in_the_list!(Subscribe, Firings);
+}

@@ -1,0 +1,72 @@
+//! The JSON in which the messages of triggers go to destinations.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use dataflows::forwards::Enrichment;
+use dataflows::model::{Text, Tick};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::envelope::NotJson;
+use crate::log::{FiringRecord, Offset};
+
+/// A message on one line, as docs/concepts/triggers.md has it.
+pub fn message(
+    record: &FiringRecord<'_>,
+    decided: Tick,
+    position: Offset,
+    enrichment: &Enrichment,
+    identifiers: &[Text],
+) -> Result<Bytes, NotJson> {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        trigger: &'a str,
+        message_id: &'a str,
+        payload: &'a RawValue,
+        cause: WrittenCause<'a>,
+        profile_id: Option<String>,
+        identifiers: &'a [Text],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requires_consent: Option<&'a str>,
+        decided: u64,
+        as_of: u64,
+        index: u32,
+    }
+    #[derive(Serialize)]
+    struct WrittenCause<'a> {
+        on: &'a str,
+        first: Option<u64>,
+        last: Option<u64>,
+    }
+    let firing = record.firing();
+    let span = firing.span();
+    let message = Message {
+        trigger: &firing.trigger,
+        message_id: &record.message_id,
+        payload: record.properties,
+        cause: WrittenCause {
+            on: &firing.cause,
+            first: span.map(|span| span.first.at.as_ms()),
+            last: span.map(|span| span.last.at.as_ms()),
+        },
+        profile_id: enrichment.profile.map(|id| id.to_string()),
+        identifiers,
+        requires_consent: firing.requires_consent.as_deref(),
+        decided: decided.as_ms(),
+        as_of: position.tick.as_ms(),
+        index: position.index,
+    };
+    serde_json::to_vec(&message).map(Bytes::from).map_err(NotJson::from)
+}
+
+/// The purpose to which the person of a message must consent when it is sent; nothing where what is on its way asks for none.
+pub fn purpose_of(json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Purpose<'a> {
+        #[serde(borrow, default)]
+        requires_consent: Option<Cow<'a, str>>,
+    }
+    let Purpose { requires_consent } = serde_json::from_slice(json).ok()?;
+    requires_consent.map(Cow::into_owned)
+}
