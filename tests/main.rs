@@ -62,4 +62,5 @@ mod server;
 mod sessions;
 mod tidy;
 mod tree;
+mod triggers;
 mod who;
