@@ -52,6 +52,7 @@ mod program;
 mod promlint;
 mod quarantine;
 mod reads;
+mod recipes;
 mod reference;
 mod reload;
 mod replay;
