@@ -1,5 +1,7 @@
 //! Triggers: what sends one message because something happened.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 
 use super::{AudienceId, CronSchedule, DestinationId, MeasureId, PersonTerm, RunningTerm};
@@ -39,12 +41,25 @@ pub struct Trigger {
 }
 
 /// Where the occurrences of a trigger begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TriggerStart {
     /// What is due at this tick or before is none of its.
     pub in_force: Tick,
-    /// What was to be decided at this tick or before was decided before the start.
-    pub decided: Tick,
+    /// By process: of what it took in the last event, all that was to be decided at this tick or before was decided before the start.
+    pub decided: Arc<[Tick]>,
+}
+
+impl TriggerStart {
+    /// The tick up to which all was decided of which a process took in the last event.
+    pub fn decided_of(&self, process: u16) -> Tick {
+        let place = usize::from(process).checked_rem(self.decided.len());
+        place.map_or(Tick::default(), |place| self.decided[place])
+    }
+
+    /// The tick up to which all was decided.
+    pub fn all_decided(&self) -> Tick {
+        self.decided.iter().copied().min().unwrap_or_default()
+    }
 }
 
 /// What gives occurrences to a trigger.

@@ -98,8 +98,9 @@ pub enum Derived {
     AtLimit(MeasureId),
     /// It was decided, at the tick at which this comes, that a trigger fires. It goes once that is in the log.
     Fires(Box<Firing>),
-    /// Something is to be decided for a trigger once what fires before it is in the log: by the trigger, and when it was to be.
-    Waits(Box<(TriggerId, Tick)>),
+    /// Something is to be decided for a trigger once what fires before it is in the log: by the trigger, when it was to be, and the process
+    /// that took in its last event.
+    Waits(Box<(TriggerId, Tick, u16)>),
     /// What was decided and stands in the log at this place is not to be sent: it came second.
     Refused(Box<(TriggerId, Position)>),
 }

@@ -18,8 +18,8 @@ pub enum Firings {}
 pub enum FiringChange {
     /// It was decided at this tick, and is to be written to the log.
     Fires(Box<Firing>),
-    /// What is to be decided waits for such a record.
-    Waits(TriggerId, Tick),
+    /// What is to be decided at this tick, by a process that took in its last event, waits for such a record.
+    Waits(TriggerId, Tick, u16),
     /// It was written there, at this place, and is not to be sent.
     Refused(TriggerId, Position),
 }
@@ -36,18 +36,18 @@ impl Subscribe for Firings {
     fn changes<'scope>(of: &Collections<'scope>) -> VecCollection<'scope, Tick, FiringChange, i64> {
         rows(&of.derived, "Firings", of.at_once.clone(), |_, derived| match derived {
             Derived::Fires(firing) => Some(FiringChange::Fires(firing.clone())),
-            Derived::Waits(of) => Some(FiringChange::Waits(of.0, of.1)),
+            Derived::Waits(of) => Some(FiringChange::Waits(of.0, of.1, of.2)),
             Derived::Refused(of) => Some(FiringChange::Refused(of.0, of.1)),
             _ => None,
         })
     }
 
-    /// At the process that took in the last event, or has the record; what waits at the first.
+    /// At the process that took in the last event, or has the record.
     fn host(change: &FiringChange, layout: &Layout) -> u64 {
         let process = match change {
             FiringChange::Fires(firing) => firing.span.last.position.process,
             FiringChange::Refused(_, position) => position.process,
-            FiringChange::Waits(..) => 0,
+            FiringChange::Waits(_, _, process) => *process,
         };
         (usize::from(process) % layout.processes * layout.threads) as u64
     }

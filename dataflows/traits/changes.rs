@@ -362,15 +362,18 @@ impl Follower {
             _ => self.person.occurrences(trigger, self.person.undecided_from(id), plan, past),
         };
         let mut to_decide = self.take_waiting(id, give);
-        if !self.person.is_decided(id) {
-            let in_force = self.person.trigger_start(id).in_force;
-            let now = found.now.into_iter().filter(|occurrence| occurrence.due > in_force);
+        if !found.now.is_empty() {
+            let start = self.person.trigger_start(id);
+            let is_undecided = |occurrence: &Occurrence| {
+                occurrence.due > start.in_force && self.tick > start.decided_of(occurrence.span.last.position.process)
+            };
+            let now = found.now.into_iter().filter(is_undecided);
             to_decide.extend(now.map(|occurrence| (self.tick, occurrence)));
         }
         to_decide.sort_by_key(|(at, occurrence)| (*at, occurrence.span.last));
         for (at, occurrence) in to_decide {
             if self.person.under_way.is_open(id) {
-                give(Derived::Waits(Box::new((id, at))), 1);
+                give(waits(id, at, &occurrence), 1);
                 self.person.under_way.wait(id, at, occurrence);
                 continue;
             }
@@ -413,7 +416,7 @@ impl Follower {
     fn next_occurrence(&self, id: TriggerId, moment: Phase, plan: &Plan) -> Option<Tick> {
         match &plan.definitions.triggers[id.index()].on {
             Occasion::Schedule(schedule, audience) => {
-                let from = self.tick_at(moment).max(self.person.trigger_start(id).decided);
+                let from = self.tick_at(moment).max(self.person.trigger_start(id).decided_of(0));
                 self.is_member(*audience, moment, plan).then(|| schedule.next(from))?
             }
             _ => self.person.next_occurrence(id),
@@ -452,7 +455,7 @@ impl Follower {
     /// Takes out the occurrences that wait, each with when it was to be decided.
     fn take_waiting(&mut self, id: TriggerId, give: &mut impl FnMut(Derived, i64)) -> Vec<(Tick, Occurrence)> {
         let waiting = self.person.under_way.take_waiting(id);
-        waiting.iter().for_each(|(at, _)| give(Derived::Waits(Box::new((id, *at))), -1));
+        waiting.iter().for_each(|(at, occurrence)| give(waits(id, *at, occurrence), -1));
         waiting
     }
 
@@ -556,6 +559,11 @@ impl Follower {
         traits.sort_unstable();
         Some(Arc::new(ProfilePayload { identifiers, traits: Arc::new(traits) }))
     }
+}
+
+/// The row of an occurrence that waits, as of the process that has its last event.
+fn waits(id: TriggerId, at: Tick, occurrence: &Occurrence) -> Derived {
+    Derived::Waits(Box::new((id, at, occurrence.span.last.position.process)))
 }
 
 /// Sets the timer of a node for when it is due now, in the place of when it was due.

@@ -457,7 +457,7 @@ impl Person {
             let trigger = &plan.definitions.triggers[id.index()];
             if trigger.on.measure() == Some(measure) {
                 self.learn_measure(trigger.firings, plan, past);
-                let from = self.tick.before().max(self.trigger_start(*id).decided);
+                let from = self.tick.before().max(self.trigger_start(*id).decided_of(0));
                 let next = self.occurrences(trigger, from, plan, past).next;
                 self.next_occurrence[id.index()].learn(self.turn, next);
             }
@@ -471,17 +471,12 @@ impl Person {
 
     /// Where the occurrences of a trigger begin.
     pub fn trigger_start(&self, trigger: TriggerId) -> TriggerStart {
-        self.triggers.get(trigger.index()).copied().unwrap_or_default()
-    }
-
-    /// Whether what a trigger has to decide at this tick was decided before the start.
-    pub fn is_decided(&self, trigger: TriggerId) -> bool {
-        self.tick <= self.trigger_start(trigger).decided
+        self.triggers.get(trigger.index()).cloned().unwrap_or_default()
     }
 
     /// The tick, or that up to which a trigger decided before the start.
     pub fn undecided_from(&self, trigger: TriggerId) -> Tick {
-        self.tick.max(self.trigger_start(trigger).decided)
+        self.tick.max(self.trigger_start(trigger).all_decided())
     }
 
     /// Says when the next occurrence of a trigger is to be decided.

@@ -72,11 +72,13 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// Where the occurrences of triggers begin, once they have met. What a checkpoint has was decided, whichever process has it.
+    /// Where the occurrences of triggers begin, once they have met. A checkpoint is of a tick at which its process has written what it is to write.
     pub fn trigger_starts(&self) -> Vec<TriggerStart> {
-        let restored = self.heard.get().and_then(|heard| heard.iter().filter_map(|of| of.before.told).max());
-        let decided = restored.unwrap_or_default();
-        self.agreement.in_force().into_iter().map(|in_force| TriggerStart { in_force, decided }).collect()
+        let mut heard: Vec<&Announcement> = self.heard.get().into_iter().flatten().collect();
+        heard.sort_unstable_by_key(|of| of.process);
+        let decided: Arc<[Tick]> = heard.iter().map(|of| of.before.told.unwrap_or_default()).collect();
+        let start = |in_force| TriggerStart { in_force, decided: decided.clone() };
+        self.agreement.in_force().into_iter().map(start).collect()
     }
 
     /// Meets the others. All workers have to call it, and before anything else that they do together. Says why they cannot

@@ -203,7 +203,7 @@ impl Engine {
         let arrive_here = |name: &&&str| topology.process == 0 || **name == DesiredRows::NAME;
         shared.progress().subscriptions.tells_of(&relations.iter().filter(arrive_here).copied().collect::<Vec<_>>());
         let restored = restore.as_ref().map_or(Tick::default(), |restore| restore.tick);
-        let start = |in_force| TriggerStart { in_force, decided: restored };
+        let start = |in_force| TriggerStart { in_force, decided: [restored].into() };
         let triggers = in_force.into_iter().map(start).collect();
         let listeners = Listeners { introspection, relations, latest: Some(latest), triggers };
         let mut members = ClusterMembers::alone(topology.threads);

@@ -44,7 +44,7 @@ impl DecidingDataflow {
         let topology = Topology::local(threads).with_due_at_once(due_at_once);
         let introspection = Introspection::new(threads, false);
         let (restored, facts) = restored.unwrap_or_default();
-        let start = TriggerStart { in_force: Tick::default(), decided: restored };
+        let start = TriggerStart { in_force: Tick::default(), decided: [restored].into() };
         let triggers = vec![start; definitions.triggers.len()];
         let listeners = Listeners { introspection, relations: vec![Firings::NAME], latest: None, triggers };
         let workers =
