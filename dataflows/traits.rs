@@ -43,7 +43,7 @@ pub fn derive<'scope>(
     triggers: Arc<[TriggerStart]>,
     at_once: AtOnce,
 ) -> Arranged<'scope, DerivedTrace> {
-    let mut follower = changes::Follower::new(definitions.clone(), triggers);
+    let mut follower = changes::Follower::new(definitions.clone(), &triggers);
     reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, timers, rows| {
         follower.follow(profile, changes, past, timers, rows)
     })

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ages::AgeThresholds;
-use super::person::{Person, Phase, ProfilePast, input_over_identifiers, input_over_topic};
+use super::person::{Person, Phase, ProfilePast, input_over_identifiers, input_over_topic, loses_identifier};
 use super::plan::{Node, NodeTarget, Plan, Planned, PlannedExpression, derived_of};
 use super::triggers::{Fired, Occurrence, Occurrences};
 use crate::definitions::{
@@ -35,7 +35,7 @@ type DerivedRows = Vec<(Derived, Tick, i64)>;
 
 impl Follower {
     /// Follows by these definitions. `triggers` says where the occurrences of each begin.
-    pub fn new(definitions: Arc<Definitions>, triggers: Arc<[TriggerStart]>) -> Self {
+    pub fn new(definitions: Arc<Definitions>, triggers: &[TriggerStart]) -> Self {
         let plan = Arc::new(Plan::new(definitions));
         Follower {
             person: Person::new(&plan, triggers),
@@ -71,9 +71,7 @@ impl Follower {
                 self.touched.insert(node);
             }
             if !now.is_empty() {
-                let goes =
-                    |(_, part, weight): &(Tick, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
-                if !self.person.under_way.is_empty() && now.iter().any(goes) {
+                if !self.person.under_way.is_empty() && now.iter().any(loses_identifier) {
                     self.stop_waiting(&plan, past, timers, &mut give);
                 }
                 self.change_parts(now, &plan, past, timers, &mut give);
@@ -266,17 +264,9 @@ impl Follower {
             let next = planned.timed.next_change(shown, &|node| node == clock, &value)?;
             // The same way behind the ticks as now.
             let later_ms = u64::try_from(next.as_ms().saturating_sub(shown.as_ms())).ok()?;
-            self.tick_at(moment).as_ms().checked_add(later_ms).map(Tick::from_ms)
+            self.person.tick_at(moment).as_ms().checked_add(later_ms).map(Tick::from_ms)
         });
         next.min()
-    }
-
-    /// The tick, or the one before it.
-    fn tick_at(&self, moment: Phase) -> Tick {
-        match moment {
-            Phase::Before => self.tick.before(),
-            Phase::After => self.tick,
-        }
     }
 
     /// A time is another one, or is as old now that something follows from it.
@@ -292,7 +282,7 @@ impl Follower {
         let time = |moment| self.person.value(ages.of, moment).cloned().and_then(Value::into_time);
         let [before, after] = [Phase::Before, Phase::After].map(time);
         let due = [(before, Phase::Before), (after, Phase::After)];
-        set_anew(timers, node, due.map(|(at, moment)| ages.next(at?, self.tick_at(moment))));
+        set_anew(timers, node, due.map(|(at, moment)| ages.next(at?, self.person.tick_at(moment))));
         ages.touched(before, after, self.tick, |node| _ = self.touched.insert(node));
     }
 
@@ -359,7 +349,7 @@ impl Follower {
                 let now = is_now.then(|| Occurrence::at(self.tick)).into_iter().collect();
                 Occurrences { now, next: self.next_occurrence(id, Phase::After, plan) }
             }
-            _ => self.person.occurrences(trigger, self.person.undecided_from(id), plan, past),
+            _ => self.person.occurrences(trigger, self.person.undecided_from(id, Phase::After), plan, past),
         };
         let mut to_decide = self.take_waiting(id, give);
         if !found.now.is_empty() {
@@ -416,7 +406,7 @@ impl Follower {
     fn next_occurrence(&self, id: TriggerId, moment: Phase, plan: &Plan) -> Option<Tick> {
         match &plan.definitions.triggers[id.index()].on {
             Occasion::Schedule(schedule, audience) => {
-                let from = self.tick_at(moment).max(self.person.trigger_start(id).decided_of(0));
+                let from = self.person.tick_at(moment).max(self.person.trigger_start(id).decided_of(0));
                 self.is_member(*audience, moment, plan).then(|| schedule.next(from))?
             }
             _ => self.person.next_occurrence(id),

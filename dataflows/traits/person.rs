@@ -1,8 +1,6 @@
 //! What is known of the person at hand: values of nodes and what they are made of, each taken from the past only when it is
 //! asked for, and kept up to date as changes come.
 
-use std::sync::Arc;
-
 use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::FxHashMap;
@@ -128,7 +126,7 @@ pub struct Person {
     /// By trigger, when the next occurrence is to be decided.
     next_occurrence: Vec<KnownAt<Option<Tick>>>,
     /// Where the occurrences of triggers begin.
-    triggers: Arc<[TriggerStart]>,
+    triggers: Vec<TriggerStart>,
     /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
     /// here, so it is what the past would say.
     kept: FxHashMap<ProfileId, PersonState>,
@@ -145,7 +143,7 @@ struct PersonState {
 
 impl Person {
     /// Nobody yet. `triggers` says where the occurrences of each begin.
-    pub fn new(plan: &Plan, triggers: Arc<[TriggerStart]>) -> Self {
+    pub fn new(plan: &Plan, triggers: &[TriggerStart]) -> Self {
         let mut person = Person {
             turn: Turn::default(),
             tick: Tick::default(),
@@ -160,9 +158,10 @@ impl Person {
             restored_runs: Vec::new(),
             under_way: TriggersUnderWay::default(),
             next_occurrence: Vec::new(),
-            triggers,
+            triggers: triggers.to_vec(),
             kept: FxHashMap::default(),
         };
+        person.triggers.resize_with(plan.definitions.triggers.len(), TriggerStart::default);
         person.values.resize_with(plan.values(), KnownAt::default);
         person.next_occurrence.resize_with(plan.definitions.triggers.len(), KnownAt::default);
         person.measures.resize_with(plan.of_measure.len(), CountedEvents::default);
@@ -181,8 +180,7 @@ impl Person {
         self.restored_runs = runs;
         self.records.next_person(writes);
         self.restored = samples;
-        let goes = |(_, part, weight): &&(_, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
-        self.identifiers.next_person(changes.iter().filter(goes).count());
+        self.identifiers.next_person(changes.iter().filter(|change| loses_identifier(change)).count());
     }
 
     /// Keeps what is to be kept of the person at hand.
@@ -457,7 +455,7 @@ impl Person {
             let trigger = &plan.definitions.triggers[id.index()];
             if trigger.on.measure() == Some(measure) {
                 self.learn_measure(trigger.firings, plan, past);
-                let from = self.tick.before().max(self.trigger_start(*id).decided_of(0));
+                let from = self.undecided_from(*id, Phase::Before);
                 let next = self.occurrences(trigger, from, plan, past).next;
                 self.next_occurrence[id.index()].learn(self.turn, next);
             }
@@ -470,13 +468,21 @@ impl Person {
     }
 
     /// Where the occurrences of a trigger begin.
-    pub fn trigger_start(&self, trigger: TriggerId) -> TriggerStart {
-        self.triggers.get(trigger.index()).cloned().unwrap_or_default()
+    pub fn trigger_start(&self, trigger: TriggerId) -> &TriggerStart {
+        &self.triggers[trigger.index()]
     }
 
-    /// The tick, or that up to which a trigger decided before the start.
-    pub fn undecided_from(&self, trigger: TriggerId) -> Tick {
-        self.tick.max(self.trigger_start(trigger).all_decided())
+    /// The tick, or the one before it.
+    pub fn tick_at(&self, moment: Phase) -> Tick {
+        match moment {
+            Phase::Before => self.tick.before(),
+            Phase::After => self.tick,
+        }
+    }
+
+    /// The tick, or the one before it; or that up to which a trigger decided all before the start, if that is later.
+    pub fn undecided_from(&self, trigger: TriggerId, moment: Phase) -> Tick {
+        self.tick_at(moment).max(self.trigger_start(trigger).all_decided())
     }
 
     /// Says when the next occurrence of a trigger is to be decided.
@@ -551,6 +557,11 @@ pub fn input_over_topic(term: &PersonTerm, value: Option<Value>) -> Option<Value
         PersonTerm::Attribute(_, Some(kind)) => value.filter(|value| value.kind() == *kind),
         _ => value,
     }
+}
+
+/// Whether a change of parts takes an identifier away.
+pub fn loses_identifier((_, part, weight): &(Tick, &Part, Weight)) -> bool {
+    weight.0 < 0 && matches!(part, Part::Identifier(_))
 }
 
 /// What an input makes of the identifiers of its type that are looked at.
