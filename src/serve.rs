@@ -402,10 +402,9 @@ fn checkpoints(
     let bounding = recorder.clone();
     let bound = Box::new(move || {
         let produced = Tick::from_ms(egress.produced().as_ms().saturating_sub(1));
-        if bounding.is_of_use() { bounding.checkpoint_bound(produced) } else { produced }
+        bounding.checkpoint_bound(produced)
     });
-    let may_be_of: MayBeOf =
-        Box::new(move |tick, newest| !recorder.is_of_use() || recorder.may_be_checkpoint(tick, newest));
+    let may_be_of: MayBeOf = Box::new(move |tick, newest| recorder.may_be_checkpoint(tick, newest));
     // In a cluster the ids of messages are with their owners.
     let owned = handle
         .owners()

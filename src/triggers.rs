@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use compact_str::CompactString;
 use dataflows::definitions::{Definitions, Trigger, TriggerId};
 use dataflows::model::{Firing, Position, Tick};
 use dataflows::relations::FiringChange;
@@ -26,6 +25,7 @@ use crate::clock::Now;
 use crate::engine::{Handle, SubmitError};
 use crate::ingest::segment::Extractor;
 use crate::log::{Accepted, Offset};
+use crate::observe::metrics::TriggerState;
 use crate::project::Project;
 
 /// Records that are handed in at a time.
@@ -121,19 +121,6 @@ struct Counts {
     late: AtomicU64,
 }
 
-/// The same at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FiringCounts {
-    /// The trigger.
-    pub trigger: CompactString,
-    /// Firings that were written to the log.
-    pub fired: u64,
-    /// Those of them that were not sent.
-    pub refused: u64,
-    /// Those that were too late to be written.
-    pub late: u64,
-}
-
 /// What is to be written next.
 struct NextRecords {
     batch: Vec<Accepted>,
@@ -196,11 +183,14 @@ impl FiringRecorder {
         }
     }
 
-    /// The latest tick, up to this one, of which there may be a checkpoint: all that was decided up to it is in the log, and nothing waits at it.
+    /// The latest tick, up to this one, of which there may be a checkpoint; without triggers, of any. All that was decided up to it is in the log, and nothing waits at it.
     ///
     /// Best is one at which the records of all that was decided are through. Where firings come so fast that there is none for a while, it is
     /// one at which nothing waits for a record.
     pub fn checkpoint_bound(&self, until: Tick) -> Tick {
+        if !self.is_of_use() {
+            return until;
+        }
         let state = self.0.state.lock();
         let first = state.waiting.front().map_or(state.complete, |(tick, _)| (*tick).min(state.complete));
         let until = until.min(first.before());
@@ -210,6 +200,9 @@ impl FiringRecorder {
 
     /// Whether there may be a checkpoint of a tick that is not later than that bound. Those of ticks up to `newest` are made.
     pub fn may_be_checkpoint(&self, tick: Tick, newest: Tick) -> bool {
+        if !self.is_of_use() {
+            return true;
+        }
         let mut state = self.0.state.lock();
         state.open.forget_before(newest);
         state.waited.forget_before(newest);
@@ -217,9 +210,9 @@ impl FiringRecorder {
     }
 
     /// By trigger, how often it fired.
-    pub fn counts(&self) -> Vec<FiringCounts> {
-        let counts = |(trigger, of): (&Trigger, &Counts)| FiringCounts {
-            trigger: trigger.name.clone(),
+    pub fn counts(&self) -> Vec<TriggerState> {
+        let counts = |(trigger, of): (&Trigger, &Counts)| TriggerState {
+            trigger: trigger.name.to_string(),
             fired: of.fired.load(Ordering::Relaxed),
             refused: of.refused.load(Ordering::Relaxed),
             late: of.late.load(Ordering::Relaxed),

@@ -12,6 +12,7 @@
 //! say which process tells which destination; the file is then of version 2. Where there are triggers it is of version 3, and has lines that
 //! say since which tick one is in force: `trigger 1795302821498 "cart_reminder"`. The checksum is XXH3-64 of all before it.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -141,12 +142,8 @@ impl Catalogue {
             (true, false) => VERSION_WITH_TELLERS,
             (true, true) => VERSION,
         };
-        let teller =
-            |(name, process): (&String, &u16)| format!("{TELLER}{process} {}\n", serde_json::Value::from(&**name));
-        let tellers: String = self.tellers.iter().map(teller).collect();
-        let trigger =
-            |(name, since): (&String, &Tick)| format!("{TRIGGER}{since} {}\n", serde_json::Value::from(&**name));
-        let triggers: String = self.in_force.iter().map(trigger).collect();
+        let tellers: String = self.tellers.iter().map(|of| named_line(TELLER, of)).collect();
+        let triggers: String = self.in_force.iter().map(|of| named_line(TRIGGER, of)).collect();
         let text = format!("{HEAD}{version}\nnext {}\n{lines}{tellers}{triggers}", self.next);
         let checksum = xxh3_64(text.as_bytes());
         format!("{text}checksum {checksum:016x}\n")
@@ -196,6 +193,11 @@ impl Catalogue {
 
 fn line(kind: DefinitionKind, name: &str, Catalogued { id, version, meaning }: Catalogued) -> String {
     format!("{id} {} {version} {meaning:032x} {}\n", kind.name(), serde_json::Value::from(name))
+}
+
+/// The line of this kind that has a number for a name.
+fn named_line(kind: &str, (name, number): (&String, impl Display)) -> String {
+    format!("{kind}{number} {}\n", serde_json::Value::from(&**name))
 }
 
 /// A name, and the number that a line of this kind has for it.

@@ -135,10 +135,10 @@ impl Catalogue {
     /// Has exactly these definitions from now on, from the tick `present` on. New ones get ids in order of kind and name.
     pub fn update(&mut self, definitions: &Definitions, present: Tick) -> Result<Differences, CatalogueError> {
         let mut differences = Differences::default();
-        let earlier = std::mem::take(&mut self.by_name);
-        let mut before = earlier.clone();
+        let mut before = std::mem::take(&mut self.by_name);
         for (key, meaning) in meanings(definitions) {
-            let of = match before.remove(&key) {
+            let earlier = before.remove(&key);
+            let of = match earlier {
                 Some(same) if same.meaning == meaning => same,
                 Some(Catalogued { id, version, .. }) => {
                     differences.changed += 1;
@@ -153,8 +153,7 @@ impl Catalogue {
                 }
             };
             if key.0 == DefinitionKind::Trigger {
-                let is_as_before = earlier.get(&key) == Some(&of);
-                let since = self.in_force.get(&key.1).copied().filter(|_| is_as_before);
+                let since = self.in_force.get(&key.1).copied().filter(|_| earlier == Some(of));
                 self.in_force.insert(key.1.clone(), since.unwrap_or(present));
             }
             self.by_name.insert(key, of);

@@ -119,7 +119,7 @@ pub struct RecordFiring<'a> {
     pub trigger: Cow<'a, str>,
     /// What it was on.
     #[serde(borrow)]
-    pub cause: Cow<'a, str>,
+    cause: Cow<'a, str>,
     /// Whose it is, `type:value`.
     #[serde(borrow)]
     pub holder: Cow<'a, str>,
@@ -147,8 +147,20 @@ impl<'a> FiringRecord<'a> {
 }
 
 impl RecordFiring<'_> {
-    /// The events for which it fires.
-    pub fn span(&self) -> Option<EventSpan> {
-        self.span.parse().ok()
+    /// Why it fires.
+    pub fn cause(&self) -> WrittenCause<'_> {
+        let span: Option<EventSpan> = self.span.parse().ok();
+        WrittenCause { on: &self.cause, first: span.map(|span| span.first.at), last: span.map(|span| span.last.at) }
     }
+}
+
+/// Why a trigger fires, as messages have it.
+#[derive(Debug, Serialize)]
+pub struct WrittenCause<'a> {
+    /// What it is on.
+    on: &'a str,
+    /// The time of the first event.
+    first: Option<Tick>,
+    /// That of the last one.
+    last: Option<Tick>,
 }

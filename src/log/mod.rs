@@ -35,7 +35,7 @@ pub(crate) use checkpoint::preallocate;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub(crate) use files::{read_small, write_opened, write_whole};
-pub use firing::{FIRINGS, FiringRecord, firing_record};
+pub use firing::{FIRINGS, FiringRecord, WrittenCause, firing_record};
 pub use latest::latest_tick;
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use dataflows::definitions::{Definitions, EventFilter, MeasureId, Occasion, Sequence, Trigger};
-use dataflows::model::{Event, Firing, Position, Tick};
+use dataflows::model::{Event, EventName, Firing, Position, Tick};
 use dataflows::relations::FiringChange;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::ReplayError;
 use super::results::JsonLines;
 use crate::ingest::segment::Extractor;
-use crate::log::{FiringRecord, placed};
+use crate::log::{FiringRecord, WrittenCause, placed};
 use crate::project::Project;
 
 /// How far apart its stops are where no event came for so long, in milliseconds of ticks; the longest pause first.
@@ -53,14 +53,7 @@ struct MessageLine<'a> {
     to: &'a [Cow<'a, str>],
     identifier: &'a str,
     payload: &'a RawValue,
-    cause: CauseLine<'a>,
-}
-
-#[derive(Serialize)]
-struct CauseLine<'a> {
-    on: &'a str,
-    first: Option<Tick>,
-    last: Option<Tick>,
+    cause: WrittenCause<'a>,
 }
 
 impl<'p> ReplayedTriggers<'p> {
@@ -158,7 +151,7 @@ impl<'p> ReplayedTriggers<'p> {
     /// Whether a trigger fires as soon as the record of another one is there.
     fn follows_at_once(&self, trigger: &Trigger) -> bool {
         let measure = trigger.on.measure().map(|id| &self.project.definitions.measures[id.index()]);
-        let is_on_firings = measure.is_some_and(|measure| measure.events.iter().any(|event| event.derived().is_some()));
+        let is_on_firings = measure.is_some_and(|measure| names_firings(&measure.events));
         is_on_firings && trigger.wait_ms == 0 && matches!(trigger.on, Occasion::Event(_))
     }
 
@@ -176,13 +169,18 @@ impl<'p> ReplayedTriggers<'p> {
     }
 }
 
+/// Whether some of these events are firings.
+fn names_firings(events: &[EventName]) -> bool {
+    events.iter().any(|event| event.derived().is_some())
+}
+
 /// Whether anything reads what triggers fire, beside the triggers themselves.
 pub(super) fn are_read(definitions: &Definitions) -> bool {
     let is_own = |id: MeasureId| definitions.triggers.iter().any(|trigger| trigger.firings == id);
-    let reads = |filter: &EventFilter| filter.events.iter().any(|event| event.derived().is_some());
+    let reads = |filter: &EventFilter| names_firings(&filter.events);
     definitions.measures.iter().enumerate().any(|(index, measure)| {
         let mut filters = measure.shape.sequence().into_iter().flat_map(Sequence::filters);
-        let is_of_firings = measure.events.iter().any(|event| event.derived().is_some()) || filters.any(reads);
+        let is_of_firings = names_firings(&measure.events) || filters.any(reads);
         is_of_firings && !is_own(MeasureId::new(index))
     })
 }
@@ -190,7 +188,6 @@ pub(super) fn are_read(definitions: &Definitions) -> bool {
 fn line(record: &[u8], decided: Tick, due: Tick) -> Option<String> {
     let record = FiringRecord::read(record)?;
     let firing = record.firing();
-    let span = firing.span();
     let line = MessageLine {
         decided,
         due,
@@ -199,11 +196,7 @@ fn line(record: &[u8], decided: Tick, due: Tick) -> Option<String> {
         to: &firing.to,
         identifier: &firing.holder,
         payload: record.properties,
-        cause: CauseLine {
-            on: &firing.cause,
-            first: span.map(|span| span.first.at),
-            last: span.map(|span| span.last.at),
-        },
+        cause: firing.cause(),
     };
     serde_json::to_string(&line).ok()
 }

@@ -22,7 +22,7 @@ use crate::observe::metrics::{
     AudienceState, DeliveryReading, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined,
     Readings, RememberedMessages, SourceIntake, TriggerState,
 };
-use crate::triggers::{FiringCounts, FiringRecorder};
+use crate::triggers::FiringRecorder;
 
 /// The parts of a running engine that have something to say.
 #[derive(Clone)]
@@ -156,13 +156,7 @@ impl Readings for Gauges {
     }
 
     fn triggers(&self) -> Vec<TriggerState> {
-        let state = |of: FiringCounts| TriggerState {
-            trigger: of.trigger.to_string(),
-            fired: of.fired,
-            refused: of.refused,
-            late: of.late,
-        };
-        self.recorder.counts().into_iter().map(state).collect()
+        self.recorder.counts()
     }
 
     fn destinations(&self) -> Vec<DeliveryReading> {

@@ -152,9 +152,8 @@ impl<'d> TriggerOracle<'d> {
                 if let Some(open) = self.open.get_mut(&of_whom) {
                     open.retain(|one| !is_over(one));
                 }
-                let is_asked = |due: Tick, at: Tick, _| due <= now && at == now;
                 let mut undecided = self.waiting.remove(&of_whom).unwrap_or_default();
-                undecided.extend(occurrences(self.definitions, trigger, (person, now), &is_asked));
+                undecided.extend(occurrences(self.definitions, trigger, (person, now)));
                 undecided.sort_by_key(|one| (one.at, one.last));
                 if undecided.is_empty() {
                     continue;
@@ -336,13 +335,11 @@ fn is_below(limit: FiringLimit, records: &[RecordedFiring], now: Tick) -> bool {
     records.iter().filter(is_recent).count() < limit.count as usize
 }
 
-/// The occurrences of a person that are asked for. They are asked for by when they are due, when
-/// they are decided and their last event.
+/// The occurrences of a person that are to be decided at `now`, unless they have to wait.
 fn occurrences<'d>(
     definitions: &'d Definitions,
     trigger: &'d Trigger,
     (person, now): (&OraclePerson<'_>, Tick),
-    is_asked: &dyn Fn(Tick, Tick, EventOrder) -> bool,
 ) -> Vec<OracleOccurrence<'d>> {
     let measure = of_trigger(definitions, trigger);
     let due = |last: EventOrder| last.at.after_ms(after_last_ms(definitions, trigger) + trigger.wait_ms);
@@ -382,7 +379,7 @@ fn occurrences<'d>(
         Occasion::Completion(_) => {
             let arrives = person.events.iter().any(|(arrival, ..)| *arrival == now);
             // When it was made is not known yet: now at the latest, and not now where nothing arrives.
-            let may_be_asked = |last| is_asked(due(last), if arrives { now } else { due(last) }, last);
+            let may_be_asked = |last| due(last) == now || (arrives && due(last) < now);
             for one in completed(definitions, measure, (&person.events, now), &may_be_asked) {
                 let last = one.last();
                 occurrences.push(OracleOccurrence {
@@ -394,7 +391,7 @@ fn occurrences<'d>(
             }
         }
     }
-    occurrences.retain(|one| is_asked(one.due, one.at, one.last));
+    occurrences.retain(|one| one.at == now);
     occurrences
 }
 

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::envelope::NotJson;
-use crate::log::{FiringRecord, Offset};
+use crate::log::{FiringRecord, Offset, WrittenCause};
+
+/// What a message begins with: its first field, which no event has.
+const MESSAGE_BEGINS: &[u8] = b"{\"trigger\":";
 
 /// A message on one line, as docs/concepts/triggers.md has it.
 pub fn message(
@@ -33,23 +36,12 @@ pub fn message(
         as_of: u64,
         index: u32,
     }
-    #[derive(Serialize)]
-    struct WrittenCause<'a> {
-        on: &'a str,
-        first: Option<u64>,
-        last: Option<u64>,
-    }
     let firing = record.firing();
-    let span = firing.span();
     let message = Message {
         trigger: &firing.trigger,
         message_id: &record.message_id,
         payload: record.properties,
-        cause: WrittenCause {
-            on: &firing.cause,
-            first: span.map(|span| span.first.at.as_ms()),
-            last: span.map(|span| span.last.at.as_ms()),
-        },
+        cause: firing.cause(),
         profile_id: enrichment.profile.map(|id| id.to_string()),
         identifiers,
         requires_consent: firing.requires_consent.as_deref(),
@@ -66,6 +58,10 @@ pub fn purpose_of(json: &[u8]) -> Option<String> {
     struct Purpose<'a> {
         #[serde(borrow, default)]
         requires_consent: Option<Cow<'a, str>>,
+    }
+    // Events, which are most of what goes, need not be read for that.
+    if !json.starts_with(MESSAGE_BEGINS) {
+        return None;
     }
     let Purpose { requires_consent } = serde_json::from_slice(json).ok()?;
     requires_consent.map(Cow::into_owned)
