@@ -31,6 +31,7 @@ pub mod batches;
 pub mod blocked;
 pub mod calendar;
 pub mod consent;
+pub mod counted;
 pub mod definitions;
 pub mod expression;
 pub mod facts;

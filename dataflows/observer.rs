@@ -11,11 +11,8 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::CALENDAR_SPREAD_MS;
-use crate::definitions::{
-    Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Sequence, SequenceRole, Session, Window,
-};
-use crate::expression::{ArrayElement, Expression};
+use crate::counted::{Contribution, CountedFact, Rounding};
+use crate::definitions::{Definitions, Measure, MeasureId, Session};
 use crate::model::{
     Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
     RunValue, Sample, SessionRun, Setting, Strength, Text, Tick, Topic, Value, Weight, kind_of,
@@ -199,7 +196,7 @@ impl Observer {
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
         self.aliases(&event, |id, alias| give(Observation::Alias(id, Box::new(alias))));
         self.measures(&event, |id, measure| {
-            let mut give = |contribution| match contribution {
+            let give = |contribution| match contribution {
                 Contribution::Candidate(sample) => {
                     let candidate = Candidate { measure: id, exclusive: holder.exclusive, sample, events: 1 };
                     give(Observation::Candidate(holder.id, candidate));
@@ -214,18 +211,13 @@ impl Observer {
                     }
                 }
             };
-            match &measure.shape {
-                MeasureShape::Sequence(sequence) => {
-                    self.roles(measure, sequence, &event, holder.id, tick).into_iter().flatten().for_each(give);
-                }
-                MeasureShape::Session(session) => {
+            match measure.shape.session() {
+                Some(session) => {
                     let run = self.run(session, &event, &star);
                     let stay = |run| Contribution::Stay { kept: CountedFact::Run(run), from: tick, until: None };
                     run.map(stay).into_iter().for_each(give);
                 }
-                _ => self.definitions.for_each_row(measure, &event, |row| {
-                    self.contribution(measure, &event, row, holder.id, tick).map(&mut give);
-                }),
+                None => self.definitions.count(measure, &event, (Rounding::Grain(holder.id), tick), give),
             }
         });
         let (primary, others) = (star.primary, star.others);
@@ -318,43 +310,6 @@ impl Observer {
         }
     }
 
-    /// What an event that arrives at `tick` is to the sequence of `measure`, and what it is later.
-    ///
-    /// One that could end an absence, or be the next step, does so for whatever comes before it: it stays a grain longer than the window
-    /// says. Nothing that comes before it is there at that time, whoever holds it.
-    fn roles(
-        &self,
-        measure: &Measure,
-        sequence: &Sequence,
-        event: &Event,
-        holder: IdentifierId,
-        tick: Tick,
-    ) -> [Option<Contribution>; 2] {
-        let (Some(role), Some(&Period::Within(window))) =
-            (sequence.role(&self.definitions, event), measure.within.as_ref())
-        else {
-            return [None, None];
-        };
-        let stay = |window: Window| Period::Within(window).stay(holder, event.timestamp, tick);
-        let kept = |fits: u32, from: Tick, until: Option<Tick>| {
-            let value = SequenceRole { fits, same: role.same.clone() }.into_value();
-            let sample = Sample { at: event.timestamp, position: event.position, value };
-            Contribution::Stay { kept: CountedFact::Sample(sample), from, until }
-        };
-        let ends = role.fits & sequence.end_bit();
-        let as_step = if role.fits == ends { None } else { stay(window) };
-        let longer = Window { length_ms: window.length_ms.saturating_add(window.grain_ms), ..window };
-        let as_end = if ends == 0 { None } else { stay(longer) };
-        match (as_step, as_end) {
-            (Some((from, until)), None) => [Some(kept(role.fits, from, until)), None],
-            (None, Some((from, until))) => [Some(kept(ends, from, until)), None],
-            (Some((from, Some(changes))), Some((_, until))) => {
-                [Some(kept(role.fits, from, Some(changes))), Some(kept(ends, changes, until))]
-            }
-            _ => [None, None],
-        }
-    }
-
     /// An event as a run of a session, where it is in one.
     fn run(&self, session: &Session, event: &Event, star: &Star<'_>) -> Option<SessionRun> {
         let of = match &session.per {
@@ -368,7 +323,7 @@ impl Observer {
         let value = |measure: &Measure| {
             let mut value = RunValue::none_of(&measure.shape)?;
             if measure.events.is_empty() || measure.events.contains(&event.name) {
-                self.definitions.for_each_row(measure, event, |row| match self.kept(measure, event, row) {
+                self.definitions.for_each_row(measure, event, |row| match self.definitions.kept(measure, event, row) {
                     Some(CountedFact::Event) => value.add_event(),
                     Some(CountedFact::Addend(addend)) => value.add(addend),
                     Some(CountedFact::Sample(sample)) => value.add_sample(sample),
@@ -379,154 +334,6 @@ impl Observer {
         };
         let values = session.values.iter().filter_map(value).collect();
         Some(SessionRun { end: Reverse(order), start: order, of, events: 1, values })
-    }
-
-    /// What `measure` makes of an event that arrives at `tick`, or of one of its rows, for the identifier that it is kept with.
-    fn contribution(
-        &self,
-        measure: &Measure,
-        event: &Event,
-        row: ArrayElement<'_>,
-        holder: IdentifierId,
-        tick: Tick,
-    ) -> Option<Contribution> {
-        let kept = self.kept(measure, event, row)?;
-        let (from, until) = match &measure.within {
-            None => (tick, None),
-            Some(period) => period.stay(holder, event.timestamp, tick)?,
-        };
-        match kept {
-            CountedFact::Sample(sample) if from <= tick && until.is_none() && measure.shape.has_best() => {
-                Some(Contribution::Candidate(sample))
-            }
-            kept => Some(Contribution::Stay { kept, from, until }),
-        }
-    }
-
-    /// What `measure` keeps of an event, or of one of its rows, if that counts.
-    fn kept(&self, measure: &Measure, event: &Event, row: ArrayElement<'_>) -> Option<CountedFact> {
-        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
-        if measure.condition.as_ref().is_some_and(|condition| condition.truth_of(row, &lookup) != Some(true)) {
-            return None;
-        }
-        let value = |expression: &Expression<EventTerm>| expression.value_of(row, &lookup);
-        let timed = |value| Sample { at: event.timestamp, position: event.position, value };
-        Some(match &measure.shape {
-            MeasureShape::Count => CountedFact::Event,
-            MeasureShape::Sum(expression) => match value(expression)? {
-                Value::Number(number) => CountedFact::Addend(Weight::of_addend(number)?),
-                _ => return None,
-            },
-            MeasureShape::Distinct(expression)
-            | MeasureShape::Tally(expression)
-            | MeasureShape::Least(expression)
-            | MeasureShape::Greatest(expression) => CountedFact::Sample(Sample::timeless(value(expression)?)),
-            MeasureShape::Earliest(expression)
-            | MeasureShape::Latest(expression)
-            | MeasureShape::Recent(expression, _) => CountedFact::Sample(timed(value(expression)?)),
-            MeasureShape::Events(expressions) => {
-                CountedFact::Sample(timed(Value::List(expressions.iter().map(value).collect())))
-            }
-            MeasureShape::Sequence(_) | MeasureShape::Session(_) => return None,
-        })
-    }
-}
-
-/// What a measure makes of an event.
-enum Contribution {
-    /// It competes with what there is, for ever.
-    Candidate(Sample),
-    /// It counts from one tick, until another if there is a window.
-    Stay { kept: CountedFact, from: Tick, until: Option<Tick> },
-}
-
-/// What is kept of an event that counts.
-enum CountedFact {
-    Event,
-    Addend(Weight),
-    Sample(Sample),
-    Run(SessionRun),
-}
-
-impl CountedFact {
-    fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {
-        let parts = match self {
-            CountedFact::Event => [Some((Part::Count(measure), Weight::ONE)), None],
-            CountedFact::Addend(addend) => {
-                [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))]
-            }
-            CountedFact::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
-            CountedFact::Run(run) => [Some((Part::Run(measure, run.into()), Weight::ONE)), None],
-        };
-        parts.into_iter().flatten()
-    }
-}
-
-impl Period {
-    /// From when until when an event of `holder` counts that arrives at `arrival`; without an end where it does for ever, and nothing where
-    /// it never does.
-    pub fn stay(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<(Tick, Option<Tick>)> {
-        let (begins, ends) = match self {
-            Period::Within(window) => (timestamp, Some(window.end(holder, timestamp, arrival)?)),
-            Period::Aged { to, from } => {
-                let ends = match from {
-                    Some(from) => Some(from.end(holder, timestamp, arrival)?),
-                    None => None,
-                };
-                (to.end(holder, timestamp, arrival).unwrap_or(arrival), ends)
-            }
-            Period::During(span, zone) => {
-                let (begins, ends) = span.bounds(zone, timestamp)?;
-                let late = |bound: Tick| bound.after_ms(holder.shift_ms(CALENDAR_SPREAD_MS));
-                if ends <= arrival {
-                    return None;
-                }
-                // What comes when others of its time are to follow does not wait for them.
-                let begins = begins.filter(|begins| *begins > arrival).map(late);
-                (begins.unwrap_or(arrival), Some(late(ends)))
-            }
-            Period::UntilDue { after_ms } => (arrival, Some(timestamp.after_ms(*after_ms).max(arrival).next())),
-        };
-        let begins = begins.max(arrival);
-        // Two ages may end at one time.
-        ends.is_none_or(|ends| begins < ends).then_some((begins, ends))
-    }
-}
-
-impl Window {
-    /// When an event of `holder` that arrives at `arrival` is inside no longer; nothing where it never is.
-    ///
-    /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain, whose multiples are shifted by
-    /// [`IdentifierId::shift_ms`]. One that is too old on arrival does not come in for what the rounding adds.
-    fn end(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<Tick> {
-        let end = timestamp.as_ms().checked_add(self.length_ms)?;
-        if end <= arrival.as_ms() {
-            return None;
-        }
-        // Of multiples that are shifted to the left, which is the same and never below zero.
-        let to_the_left = self.grain_ms - holder.shift_ms(self.grain_ms);
-        let until = end.checked_add(to_the_left)?.checked_next_multiple_of(self.grain_ms)? - to_the_left;
-        Some(Tick::from_ms(until))
-    }
-}
-
-impl MeasureShape {
-    /// Whether one value is better than all others, so that without a window the rest can be forgotten.
-    pub fn has_best(&self) -> bool {
-        matches!(
-            self,
-            MeasureShape::Least(_) | MeasureShape::Greatest(_) | MeasureShape::Earliest(_) | MeasureShape::Latest(_)
-        )
-    }
-
-    /// Whether of two samples the greater one is better.
-    pub fn prefers_greater(&self) -> bool {
-        matches!(self, MeasureShape::Greatest(_) | MeasureShape::Latest(_))
-    }
-
-    /// Whether `a` is better than `b`, by the rule of this shape: numbers are better than what is none.
-    pub fn is_better(&self, a: &Sample, b: &Sample) -> bool {
-        self.has_best() && if self.prefers_greater() || a.is_number() != b.is_number() { a > b } else { a < b }
     }
 }
 
@@ -548,32 +355,4 @@ fn settings(
         value: Some(Value::Bool(given)),
     });
     attributes.chain(consent).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// At each time an event is in one of three periods that follow each other, whenever it came: none has it twice, and none loses it.
-    #[test]
-    fn periods_that_follow_each_other_have_each_event_once() {
-        let (week, two) = (Window { length_ms: 70, grain_ms: 10 }, Window { length_ms: 140, grain_ms: 30 });
-        let periods =
-            [Period::Within(week), Period::Aged { to: week, from: Some(two) }, Period::Aged { to: two, from: None }];
-        for hash in 0..60u8 {
-            let mut bytes = [0; 16];
-            bytes[7] = hash;
-            let holder = IdentifierId::from_bytes(bytes);
-            for (timestamp, late) in (1_000..1_030).flat_map(|at| (0..200).step_by(3).map(move |late| (at, late))) {
-                let [timestamp, arrival] = [timestamp, timestamp + late].map(Tick::from_ms);
-                let stays = periods.each_ref().map(|period| period.stay(holder, timestamp, arrival));
-                for now in (arrival.as_ms()..1_300).map(Tick::from_ms) {
-                    let counts =
-                        |(from, until): &(Tick, Option<Tick>)| *from <= now && until.is_none_or(|until| now < until);
-                    let in_so_many = stays.iter().flatten().filter(|stay| counts(stay)).count();
-                    assert_eq!(in_so_many, 1, "of {timestamp} at {now}, having come at {arrival}");
-                }
-            }
-        }
-    }
 }
