@@ -99,6 +99,7 @@ fn definitions() -> Arc<Definitions> {
             condition: None,
             shape: MeasureShape::Count,
             within: None,
+            ended: Vec::new(),
         }],
         audiences: vec![Audience {
             name: "seen".into(),

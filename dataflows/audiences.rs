@@ -66,6 +66,8 @@ pub fn desired<'scope>(
         | Derived::AtLimit(_)
         | Derived::Fires(_)
         | Derived::Waits(_)
-        | Derived::Refused(_) => Vec::new(),
+        | Derived::Refused(_)
+        | Derived::Limited(_)
+        | Derived::Crossing(_) => Vec::new(),
     })
 }

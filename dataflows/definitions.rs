@@ -325,6 +325,19 @@ pub struct Measure {
     pub shape: MeasureShape,
     /// Events count during this part of their lives; `None`: from when they arrive, for ever.
     pub within: Option<Period>,
+    /// The ended sessions among the events: they do not arrive, but are made of what is kept of the sessions.
+    pub ended: Vec<EndedSessions>,
+}
+
+/// The sessions of a measure that have ended, as events (docs/concepts/derived-events.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSessions {
+    /// What they are called.
+    pub name: EventName,
+    /// The measure that keeps the sessions.
+    pub session: MeasureId,
+    /// The fields that such an event has, each with what it says of the session.
+    pub fields: Vec<(FieldId, RunningTerm)>,
 }
 
 /// An array of an event, whose elements are rows.
@@ -344,6 +357,13 @@ impl Measure {
         conditions.chain(self.with_values().flat_map(|measure| measure.shape.arguments())).chain(of_sequence)
     }
 
+    /// The names of events in it: in steps of a sequence and in values of a session, too.
+    pub fn all_events(&self) -> impl Iterator<Item = &EventName> {
+        let of_sequence = self.shape.sequence().into_iter().flat_map(Sequence::filters);
+        let of_values = self.with_values().flat_map(|measure| &measure.events);
+        of_values.chain(of_sequence.flat_map(|filter| &filter.events))
+    }
+
     /// The fields of the array whose elements count.
     pub fn array_fields(&self) -> impl Iterator<Item = FieldId> {
         let rows = self.with_values().filter_map(|measure| measure.each.as_ref());
@@ -353,6 +373,11 @@ impl Measure {
     /// It, and the values of the session that it is of.
     fn with_values(&self) -> impl Iterator<Item = &Measure> {
         [self].into_iter().chain(self.shape.session().into_iter().flat_map(|session| &session.values))
+    }
+
+    /// Whether what it says changes with the time, though nothing comes or goes.
+    pub fn is_timed(&self) -> bool {
+        matches!(self.shape, MeasureShape::Sequence(_) | MeasureShape::Session(_)) || !self.ended.is_empty()
     }
 
     /// Whether events stop counting at some time.
@@ -406,11 +431,6 @@ impl MeasureShape {
             | MeasureShape::Tally(argument)
             | MeasureShape::Recent(argument, _) => std::slice::from_ref(argument),
         }
-    }
-
-    /// Whether what it says changes with the time, though nothing comes or goes.
-    pub fn is_timed(&self) -> bool {
-        matches!(self, MeasureShape::Sequence(_) | MeasureShape::Session(_))
     }
 
     /// The session whose values it keeps, where it keeps any.

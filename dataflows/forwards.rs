@@ -42,18 +42,21 @@ impl Forwards {
     /// The forwards that an event matches, and those that the message of a firing may go to. Whether its person consents is known only with
     /// the profile.
     pub fn of(&self, event: &Event) -> Vec<ForwardId> {
-        if event.name.derived().is_some() {
-            return self.by_event.get(&event.name).cloned().unwrap_or_default();
-        }
         let matches = |id: &&ForwardId| {
-            let condition = &self.definitions.forwards[id.index()].condition;
+            let Forward { events, condition, .. } = &self.definitions.forwards[id.index()];
+            if event.name.derived().is_some() && !events.contains(&event.name) {
+                // It is a message.
+                return true;
+            }
             let truth = |condition: &crate::expression::Expression<_>| {
                 condition.truth(&|term| self.definitions.value_of(term, event)) == Some(true)
             };
             condition.as_ref().is_none_or(truth)
         };
         let named = self.by_event.get(&event.name).into_iter().flatten();
-        named.chain(&self.of_all).filter(matches).copied().collect()
+        // What the engine made goes to whom names it.
+        let of_all = if event.name.derived().is_some() { &[] } else { self.of_all.as_slice() };
+        named.chain(of_all).filter(matches).copied().collect()
     }
 
     /// The identifier whose profile an event is enriched with; nothing where all that it has are blocked.

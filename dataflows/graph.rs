@@ -137,6 +137,7 @@ pub fn build(
             sizes,
             at_limits,
             limits,
+            has_crossings: definitions.triggers.iter().any(|trigger| trigger.on.is_crossing()),
             at_once: at_once.clone(),
         };
         let answers = reads::answer(queries.inner, &collections, held, definitions);

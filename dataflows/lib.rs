@@ -32,6 +32,7 @@ pub mod blocked;
 pub mod calendar;
 pub mod consent;
 pub mod counted;
+pub mod crossings;
 pub mod definitions;
 pub mod expression;
 pub mod facts;

@@ -31,6 +31,15 @@ pub const SEQUENCE_EVENTS_MAX: usize = 1_000;
 /// A person to whom more happens in a wait gets as many messages as `at_most` lets, and that is few.
 pub const OCCURRENCES_MAX: usize = 1_000;
 
+/// Firings of one trigger of one person in any minute ([`FIRINGS_PERIOD_MS`]).
+///
+/// Nobody reads so many messages. Without it, somebody to whom things happen faster than records are written would have others wait for
+/// records all the time, and there would never be a checkpoint.
+pub const FIRINGS_MAX: usize = 1_000;
+
+/// See [`FIRINGS_MAX`].
+pub const FIRINGS_PERIOD_MS: u64 = 60_000;
+
 /// Runs of one session that one identifier has, the latest ones.
 ///
 /// It is what somebody does in a year who comes three times a day. Each is a row.

@@ -1,5 +1,6 @@
 //! The records that flow, and their ids.
 
+mod crossing;
 mod decisions;
 mod event;
 mod event_name;
@@ -21,6 +22,7 @@ mod tick;
 mod value;
 mod weight;
 
+pub use crossing::CrossingRow;
 pub use decisions::{Decision, Decisions};
 pub use event::Event;
 pub use event_name::EventName;

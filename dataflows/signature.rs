@@ -2,16 +2,20 @@
 //!
 //! Checkpoints carry those of measures: facts that were gathered under one of them can be used under the same one, whatever
 //! else has changed in the project. The catalogue tells by the others whether a definition is still what it was. They name
-//! what they refer to, and do not say what that means: a trait that changes changes no audience that reads it.
+//! what they refer to, and do not say what that means: a trait that changes changes no audience that reads it. Of triggers they do: what fires
+//! since a trait is another one would not have fired before.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Definitions, DestinationId, DestinationView, EventFilter, EventTerm, Field, FieldRoot, Forward,
-    HashBucket, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, Occasion, PathStep, Period, PersonTerm,
-    RunTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Trait, Trigger, TriggerRoutes, Window,
+    Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EventFilter, EventTerm, Field,
+    FieldRoot, Forward, HashBucket, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, Occasion, PathStep,
+    Period, PersonTerm, RunTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Trait, Trigger, TriggerRoutes,
+    Window,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -23,7 +27,7 @@ impl Measure {
     /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Period, Window};
     /// let within = Some(Period::Within(Window { length_ms: 3_600_000, grain_ms: 1_000 }));
     /// let events = vec!["Seen".into()];
-    /// let measure = Measure { events, each: None, condition: None, shape: MeasureShape::Count, within };
+    /// let measure = Measure { events, each: None, condition: None, shape: MeasureShape::Count, within, ended: Vec::new() };
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {
@@ -70,6 +74,10 @@ impl Measure {
             Some(Period::Aged { to, from: None }) => write!(signature, " to {}", age(to)),
             Some(Period::Aged { to, from: Some(from) }) => write!(signature, " from {} to {}", age(from), age(to)),
         };
+        for ended in &self.ended {
+            let session = definitions.measures[ended.session.index()].signature(definitions);
+            _ = write!(signature, " {:?} of ({session})", ended.name);
+        }
         signature
     }
 }
@@ -128,6 +136,9 @@ impl Trigger {
                 let audience = &definitions.audiences[id.index()].name;
                 format!("{:?} in {:?} for audience {audience:?}", schedule.pattern(), schedule.zone().name())
             }
+            // What an audience becomes since it means something else is no entry.
+            Occasion::Entered(id) => format!("entering {}", crossed(*id, definitions)),
+            Occasion::Left(id) => format!("leaving {}", crossed(*id, definitions)),
         };
         let of = |expression: &Option<Expression<PersonTerm>>| match expression {
             None => "nothing".to_owned(),
@@ -147,8 +158,11 @@ impl Trigger {
             .map_or_else(String::new, |limit| format!("; at most {} in {} ms", limit.count, limit.period_ms));
         let mut identifiers = self.identifiers.clone();
         identifiers.sort_unstable();
+        let given = given(self.expressions(), definitions);
         format!(
-            "on {on} and {} ms; when {}; unless {}; requires {:?}{at_most}; to [{}]; payload [{}]; identifiers {identifiers:?}",
+            "{given}people by {}; on {on} and {} ms; when {}; unless {}; requires {:?}{at_most}; to [{}]; payload [{}]; identifiers {identifiers:?}",
+            // What happens to somebody since people are others did not happen then.
+            definitions.identity.signature(),
             self.wait_ms,
             of(&self.when),
             of(&self.unless),
@@ -157,6 +171,42 @@ impl Trigger {
             payload.join(", "),
         )
     }
+}
+
+/// The audience that is entered or left, with what it hangs on.
+fn crossed(id: AudienceId, definitions: &Definitions) -> String {
+    let audience = &definitions.audiences[id.index()];
+    let given = given([&audience.condition], definitions);
+    format!("{:?} as {given}{}", audience.name, audience.signature(definitions))
+}
+
+/// What the traits and audiences mean that expressions refer to, and those that these refer to.
+fn given<'e>(
+    expressions: impl IntoIterator<Item = &'e Expression<PersonTerm>>,
+    definitions: &'e Definitions,
+) -> String {
+    let mut open: Vec<&Expression<PersonTerm>> = expressions.into_iter().collect();
+    let mut meanings: BTreeMap<String, String> = BTreeMap::new();
+    while let Some(expression) = open.pop() {
+        expression.for_each_term(&mut |term| {
+            let (name, refers_to) = match term {
+                PersonTerm::Trait(id) => {
+                    let one = &definitions.traits[id.index()];
+                    (format!("trait {:?}", one.name), &one.expression)
+                }
+                PersonTerm::Audience(id) => {
+                    let one = &definitions.audiences[id.index()];
+                    (format!("audience {:?}", one.name), &one.condition)
+                }
+                _ => return,
+            };
+            if let Entry::Vacant(meaning) = meanings.entry(name) {
+                meaning.insert(of_person(refers_to, definitions));
+                open.push(refers_to);
+            }
+        });
+    }
+    meanings.into_iter().fold(String::new(), |given, (name, meaning)| format!("{given}with {name} as {meaning}; "))
 }
 
 impl DestinationView {

@@ -7,6 +7,7 @@
 
 mod ages;
 mod changes;
+mod ended;
 mod identifiers;
 mod person;
 mod plan;
@@ -14,6 +15,7 @@ mod records;
 mod running;
 mod samples;
 mod sequences;
+mod supposed;
 mod tally;
 mod triggers;
 

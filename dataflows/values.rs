@@ -377,6 +377,7 @@ mod tests {
             condition: None,
             shape,
             within: within.map(Period::Within),
+            ended: Vec::new(),
         };
         let rule = ValueRule::of(&measure, distinct_max);
         let mut held = HeldValues::default();
@@ -453,6 +454,7 @@ mod tests {
             condition: None,
             shape: MeasureShape::Distinct(Expression::Term(EventTerm::Timestamp)),
             within: Some(Period::Within(Window::new(1_000))),
+            ended: Vec::new(),
         };
         let (rule, of, mut held) = (ValueRule::of(&measure, 10), MeasureId::new(0), HeldValues::default());
         let sample = |number: u32| {

@@ -119,6 +119,7 @@ struct Counts {
     fired: AtomicU64,
     refused: AtomicU64,
     late: AtomicU64,
+    limited: AtomicU64,
 }
 
 /// What is to be written next.
@@ -161,7 +162,8 @@ impl FiringRecorder {
                     self.count(trigger, |counts| &counts.refused);
                     state.refused.insert(Offset { tick, index });
                 }
-                FiringChange::Refused(..) => {}
+                FiringChange::Limited(trigger, _) if diff > 0 => self.count(trigger, |counts| &counts.limited),
+                FiringChange::Refused(..) | FiringChange::Limited(..) => {}
             }
         }
         state.open.change(tick, opened);
@@ -216,6 +218,7 @@ impl FiringRecorder {
             fired: of.fired.load(Ordering::Relaxed),
             refused: of.refused.load(Ordering::Relaxed),
             late: of.late.load(Ordering::Relaxed),
+            limited: of.limited.load(Ordering::Relaxed),
         };
         self.0.definitions.triggers.iter().zip(&self.0.counts).map(counts).collect()
     }

@@ -4,6 +4,7 @@ mod by_hand;
 mod changed;
 mod checkpointed;
 mod clustered;
+mod derived;
 mod firing_load;
 mod firing_model;
 mod late;
@@ -195,7 +196,7 @@ fn dump(data: &std::path::Path) -> String {
 }
 
 fn text(definitions: &str, url: &str) -> String {
-    format!("{}{definitions}", HEAD.replace("URL", url))
+    format!("{HEAD}{definitions}").replace("URL", url)
 }
 
 /// The messages of the calls that were taken, each key of a destination once.

@@ -36,8 +36,8 @@ pub struct Trigger {
     /// The identifier types that go with the message.
     pub identifiers: Vec<CompactString>,
     /// The measure, of shape [`Events`](super::MeasureShape::Events), of its own firings. Of each it has two values: its
-    /// [`EventSpan`](crate::model::EventSpan) as a text, and [`Firing::same`](crate::model::Firing::same).
-    pub firings: MeasureId,
+    /// [`EventSpan`](crate::model::EventSpan) as a text, and [`Firing::same`](crate::model::Firing::same). `None`: all that happens fires.
+    pub firings: Option<MeasureId>,
 }
 
 /// Where the occurrences of a trigger begin.
@@ -73,6 +73,10 @@ pub enum Occasion {
     Completion(MeasureId),
     /// A time, for who is in an audience then.
     Schedule(Box<CronSchedule>, AudienceId),
+    /// Somebody enters an audience (docs/concepts/derived-events.md).
+    Entered(AudienceId),
+    /// Somebody leaves an audience.
+    Left(AudienceId),
 }
 
 impl Occasion {
@@ -80,8 +84,21 @@ impl Occasion {
     pub fn measure(&self) -> Option<MeasureId> {
         match self {
             Occasion::Event(measure) | Occasion::SessionEnd(measure) | Occasion::Completion(measure) => Some(*measure),
-            Occasion::Schedule(..) => None,
+            Occasion::Schedule(..) | Occasion::Entered(_) | Occasion::Left(_) => None,
         }
+    }
+
+    /// The audience, where it is by one.
+    pub fn audience(&self) -> Option<AudienceId> {
+        match self {
+            Occasion::Schedule(_, audience) | Occasion::Entered(audience) | Occasion::Left(audience) => Some(*audience),
+            Occasion::Event(_) | Occasion::SessionEnd(_) | Occasion::Completion(_) => None,
+        }
+    }
+
+    /// Whether it is somebody's entering or leaving of an audience.
+    pub fn is_crossing(&self) -> bool {
+        matches!(self, Occasion::Entered(_) | Occasion::Left(_))
     }
 }
 
@@ -123,6 +140,25 @@ impl TriggerRoutes {
 }
 
 impl Trigger {
+    /// What writes down who enters an audience, or leaves it. It sends nothing; its name is that of the event.
+    pub fn of_crossing(name: CompactString, on: Occasion) -> Self {
+        Trigger {
+            cause: name.clone(),
+            name,
+            on,
+            wait_ms: 0,
+            max_lateness_ms: u64::MAX,
+            when: None,
+            unless: None,
+            at_most: None,
+            requires_consent: None,
+            routes: TriggerRoutes::All(Vec::new()),
+            payload: Vec::new(),
+            identifiers: Vec::new(),
+            firings: None,
+        }
+    }
+
     /// All its expressions.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression<PersonTerm>> {
         let conditions = self.when.iter().chain(&self.unless).chain(self.routes.conditions());
@@ -131,7 +167,11 @@ impl Trigger {
 
     /// The name of the events that its firings are.
     pub fn fired(&self) -> EventName {
-        EventName::of_derived(&format!("{} fired", self.name))
+        match self.on {
+            // Its name is that of the event.
+            Occasion::Entered(_) | Occasion::Left(_) => EventName::of_derived(&self.name),
+            _ => EventName::of_derived(&format!("{} fired", self.name)),
+        }
     }
 
     /// All destinations that its messages may go to.

@@ -46,6 +46,7 @@ fn definitions() -> Definitions {
         condition: None,
         shape,
         within: within.map(Period::Within),
+        ended: Vec::new(),
     };
     let derived = |(index, name): (usize, &str)| {
         let measure = MeasureId::new(index);

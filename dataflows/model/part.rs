@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Firing, Position, ProfileId, Record, SessionRun, Setting, Text, Tick, Value};
+use super::{CrossingRow, EventOrder, Firing, Position, ProfileId, Record, SessionRun, Setting, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId, TriggerId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -103,6 +103,10 @@ pub enum Derived {
     Waits(Box<(TriggerId, Tick, u16)>),
     /// What was decided and stands in the log at this place is not to be sent: it came second.
     Refused(Box<(TriggerId, Position)>),
+    /// A trigger would fire for an occurrence with this last event, had it not fired so often in the last minute.
+    Limited(Box<(TriggerId, EventOrder)>),
+    /// What tells whether somebody has entered an audience at a tick, or left it.
+    Crossing(Box<CrossingRow>),
 }
 
 impl Derived {

@@ -36,6 +36,8 @@ pub struct Collections<'scope> {
     pub at_limits: Arranged<'scope, AtLimitsTrace>,
     /// Limits, as often as an identifier has reached them.
     pub limits: VecCollection<'scope, Tick, Limit, i64>,
+    /// Whether it is of interest who enters audiences, or leaves them.
+    pub has_crossings: bool,
     /// How much is worked off at a time.
     pub at_once: AtOnce,
 }

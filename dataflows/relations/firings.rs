@@ -4,9 +4,10 @@ use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
 use super::{Collections, Relation, Subscribe, in_the_list};
+use crate::crossings::crossings;
 use crate::definitions::TriggerId;
 use crate::layout::Layout;
-use crate::model::{Derived, Firing, Position, Tick};
+use crate::model::{Derived, EventOrder, Firing, Position, Tick};
 use crate::operators::rows;
 
 /// What triggers fire, from the tick at which that is decided until it is in the log.
@@ -22,6 +23,8 @@ pub enum FiringChange {
     Waits(TriggerId, Tick, u16),
     /// It was written there, at this place, and is not to be sent.
     Refused(TriggerId, Position),
+    /// It would have fired for what has this last event, had it not fired so often.
+    Limited(TriggerId, EventOrder),
 }
 
 impl Relation for Firings {
@@ -34,12 +37,18 @@ impl Subscribe for Firings {
     type Change = FiringChange;
 
     fn changes<'scope>(of: &Collections<'scope>) -> VecCollection<'scope, Tick, FiringChange, i64> {
-        rows(&of.derived, "Firings", of.at_once.clone(), |_, derived| match derived {
+        let decided = rows(&of.derived, "Firings", of.at_once.clone(), |_, derived| match derived {
             Derived::Fires(firing) => Some(FiringChange::Fires(firing.clone())),
             Derived::Waits(of) => Some(FiringChange::Waits(of.0, of.1, of.2)),
             Derived::Refused(of) => Some(FiringChange::Refused(of.0, of.1)),
+            Derived::Limited(of) => Some(FiringChange::Limited(of.0, of.1)),
             _ => None,
-        })
+        });
+        if !of.has_crossings {
+            return decided;
+        }
+        let crossed = crossings(&of.derived, of.at_once.clone());
+        decided.concat(crossed.map(|firing| FiringChange::Fires(Box::new(firing))))
     }
 
     /// At the process that took in the last event, or has the record.
@@ -47,6 +56,7 @@ impl Subscribe for Firings {
         let process = match change {
             FiringChange::Fires(firing) => firing.span.last.position.process,
             FiringChange::Refused(_, position) => position.process,
+            FiringChange::Limited(_, last) => last.position.process,
             FiringChange::Waits(_, _, process) => *process,
         };
         (usize::from(process) % layout.processes * layout.threads) as u64

@@ -242,7 +242,9 @@ impl Snapshot<'_> {
             | Derived::AtLimit(_)
             | Derived::Fires(_)
             | Derived::Waits(_)
-            | Derived::Refused(_) => {}
+            | Derived::Refused(_)
+            | Derived::Limited(_)
+            | Derived::Crossing(_) => {}
             Derived::Setting(setting) => settings.push((**setting).clone()),
         });
         // Numbers come before others.

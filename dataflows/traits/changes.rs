@@ -4,18 +4,18 @@
 //! depends on, and where a value stays as it is nothing follows from it. The costs are those of what changes: they do not
 //! grow with the number of definitions that have nothing to do with it.
 
+mod deciding;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ages::AgeThresholds;
 use super::person::{Person, Phase, ProfilePast, input_over_identifiers, input_over_topic, loses_identifier};
-use super::plan::{Node, NodeTarget, Plan, Planned, PlannedExpression, derived_of};
-use super::triggers::{Fired, Occurrence, Occurrences};
+use super::plan::{Node, NodeTarget, Plan, Planned, derived_of};
 use crate::definitions::{
-    AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, ListedTrait, MeasureId, Occasion, Trigger,
-    TriggerId, TriggerRoutes, TriggerStart,
+    AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, ListedTrait, MeasureId, TriggerStart,
 };
-use crate::model::{Derived, Firing, Part, ProfileId, ProfilePayload, Text, Tick, Topic, Traits, Value, Weight};
+use crate::model::{Derived, Part, ProfileId, ProfilePayload, Text, Tick, Topic, Traits, Value, Weight};
 use crate::operators::KeyTimers;
 
 /// Follows changes through the graph of the definitions.
@@ -129,17 +129,21 @@ impl Follower {
         for measure in changes.iter().filter_map(|(_, part, _)| part.measure()) {
             if last.replace(measure) != Some(measure) {
                 self.change_measure(measure, plan, past, timers, give);
+                for counts in &plan.ended_in[measure.index()] {
+                    self.change_measure(*counts, plan, past, timers, give);
+                }
             }
         }
     }
 
     fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
+        self.touched.extend(plan.crossings.iter().copied());
         // Every person has an identifier as long as there is anything of them.
         let [was_there, is_there] = [Phase::Before, Phase::After].map(|moment| self.person.has_identifiers(moment));
         let came = i64::from(is_there) - i64::from(was_there);
         if came != 0 {
             plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
-            self.touched.extend(plan.scheduled.iter().copied());
+            self.touched.extend(plan.of_audiences.iter().copied());
             for node in &plan.of_presence {
                 let NodeTarget::Input(term) = plan.place(*node) else { continue };
                 let [before, now] = [(self.tick.before(), was_there), (self.tick, is_there)]
@@ -186,7 +190,7 @@ impl Follower {
         give: &mut impl FnMut(Derived, i64),
     ) {
         let inputs = &plan.of_measure[measure.index()];
-        let is_timed = plan.definitions.measures[measure.index()].shape.is_timed();
+        let is_timed = plan.definitions.measures[measure.index()].is_timed();
         let triggers = &plan.triggers_of[measure.index()];
         self.touched.extend(triggers.iter().map(|id| plan.trigger_node(*id)));
         if is_timed && inputs.is_empty() && !triggers.is_empty() {
@@ -320,209 +324,6 @@ impl Follower {
         }
     }
 
-    /// Decides what a trigger has to decide at this tick.
-    fn change_trigger(
-        &mut self,
-        id: TriggerId,
-        plan: &Plan,
-        past: &mut ProfilePast,
-        timers: &mut KeyTimers<Node>,
-        give: &mut impl FnMut(Derived, i64),
-    ) {
-        let trigger = &plan.definitions.triggers[id.index()];
-        self.learn_trigger(trigger, plan, past);
-        let stood_until = self.person.under_way.earliest_end(id);
-        let firings = self.person.firings(trigger);
-        let is_in_log = |last| firings.iter().any(|fired| fired.span.last == last);
-        self.person.under_way.end(id, self.tick, is_in_log, |row| give(row, -1));
-        // Of two records that came at once the second one may be one too many.
-        for (place, fired) in firings.iter().enumerate().filter(|(_, fired)| fired.position.tick == self.tick) {
-            if !trigger.leaves_room(&fired.span, fired.same.as_ref(), fired.decided, &firings[..place]) {
-                let row = Derived::Refused(Box::new((id, fired.position)));
-                give(row.clone(), 1);
-                self.person.under_way.stand(id, row, None, self.tick.next());
-            }
-        }
-        let found = match &trigger.on {
-            Occasion::Schedule(schedule, audience) => {
-                let is_now = self.is_member(*audience, Phase::After, plan) && schedule.includes(self.tick);
-                let now = is_now.then(|| Occurrence::at(self.tick)).into_iter().collect();
-                Occurrences { now, next: self.next_occurrence(id, Phase::After, plan) }
-            }
-            _ => self.person.occurrences(trigger, self.person.undecided_from(id, Phase::After), plan, past),
-        };
-        let mut to_decide = self.take_waiting(id, give);
-        if !found.now.is_empty() {
-            let start = self.person.trigger_start(id);
-            let is_undecided = |occurrence: &Occurrence| {
-                occurrence.due > start.in_force && self.tick > start.decided_of(occurrence.span.last.position.process)
-            };
-            let now = found.now.into_iter().filter(is_undecided);
-            to_decide.extend(now.map(|occurrence| (self.tick, occurrence)));
-        }
-        to_decide.sort_by_key(|(at, occurrence)| (*at, occurrence.span.last));
-        for (at, occurrence) in to_decide {
-            if self.person.under_way.is_open(id) {
-                give(waits(id, at, &occurrence), 1);
-                self.person.under_way.wait(id, at, occurrence);
-                continue;
-            }
-            let occurrence = match at == self.tick {
-                true => Some(occurrence),
-                false => self.person.as_it_is(trigger, occurrence, plan, past),
-            };
-            if let Some(occurrence) = occurrence {
-                self.decide(id, &occurrence, &firings, plan, past, give);
-            }
-        }
-        let before = self.next_occurrence(id, Phase::Before, plan);
-        self.person.set_next_occurrence(id, found.next);
-        let earlier = |a: Option<Tick>, b: Option<Tick>| a.into_iter().chain(b).min();
-        let stands_until = self.person.under_way.earliest_end(id);
-        set_anew(timers, plan.trigger_node(id), [earlier(before, stood_until), earlier(found.next, stands_until)]);
-    }
-
-    /// Learns what a trigger goes by.
-    fn learn_trigger(&mut self, trigger: &Trigger, plan: &Plan, past: &mut ProfilePast) {
-        self.person.learn_measure(trigger.firings, plan, past);
-        match &trigger.on {
-            Occasion::Event(measure) | Occasion::SessionEnd(measure) | Occasion::Completion(measure) => {
-                self.person.learn_measure(*measure, plan, past);
-            }
-            Occasion::Schedule(_, audience) => {
-                self.person.learn(plan.audience_node(*audience), plan, past);
-                plan.strength.iter().for_each(|kind| self.person.learn_identifiers(kind, past));
-            }
-        }
-    }
-
-    /// Whether there is the person, and in an audience. Everybody is in some before there is anything of them.
-    fn is_member(&self, audience: AudienceId, moment: Phase, plan: &Plan) -> bool {
-        let is_in = self.person.value(plan.audience_node(audience), moment) == Some(&Value::Bool(true));
-        is_in && self.person.has_identifiers(moment)
-    }
-
-    /// When the next occurrence of a trigger is to be decided, after this tick or the one before, as far as is known then.
-    fn next_occurrence(&self, id: TriggerId, moment: Phase, plan: &Plan) -> Option<Tick> {
-        match &plan.definitions.triggers[id.index()].on {
-            Occasion::Schedule(schedule, audience) => {
-                let from = self.person.tick_at(moment).max(self.person.trigger_start(id).decided_of(0));
-                self.is_member(*audience, moment, plan).then(|| schedule.next(from))?
-            }
-            _ => self.person.next_occurrence(id),
-        }
-    }
-
-    /// The person is about to lose an identifier: what triggers wait for may come to somebody else. So what waits is decided before that
-    /// happens.
-    fn stop_waiting(
-        &mut self,
-        plan: &Plan,
-        past: &mut ProfilePast,
-        timers: &mut KeyTimers<Node>,
-        give: &mut impl FnMut(Derived, i64),
-    ) {
-        for id in self.person.under_way.open_triggers() {
-            let trigger = &plan.definitions.triggers[id.index()];
-            self.learn_trigger(trigger, plan, past);
-            let stood_until = self.person.under_way.earliest_end(id);
-            self.person.under_way.end(id, self.tick, |_| true, |row| give(row, -1));
-            let firings = self.person.firings(trigger);
-            let mut waiting = self.take_waiting(id, give);
-            waiting.sort_by_key(|(at, occurrence)| (*at, occurrence.span.last));
-            for (_, occurrence) in waiting {
-                if let Some(occurrence) = self.person.as_it_is(trigger, occurrence, plan, past) {
-                    self.decide(id, &occurrence, &firings, plan, past, give);
-                }
-            }
-            let next = self.next_occurrence(id, Phase::Before, plan);
-            let due = |end: Option<Tick>| next.into_iter().chain(end).min();
-            let ends = [stood_until, self.person.under_way.earliest_end(id)];
-            set_anew(timers, plan.trigger_node(id), ends.map(due));
-        }
-    }
-
-    /// Takes out the occurrences that wait, each with when it was to be decided.
-    fn take_waiting(&mut self, id: TriggerId, give: &mut impl FnMut(Derived, i64)) -> Vec<(Tick, Occurrence)> {
-        let waiting = self.person.under_way.take_waiting(id);
-        waiting.iter().for_each(|(at, occurrence)| give(waits(id, *at, occurrence), -1));
-        waiting
-    }
-
-    /// Gives what a trigger fires for an occurrence, if it does, as everything is at this tick.
-    fn decide(
-        &mut self,
-        id: TriggerId,
-        occurrence: &Occurrence,
-        firings: &[Fired],
-        plan: &Plan,
-        past: &mut ProfilePast,
-        give: &mut impl FnMut(Derived, i64),
-    ) {
-        let Some(firing) = self.firing(id, occurrence, firings, plan, past) else { return };
-        let trigger = &plan.definitions.triggers[id.index()];
-        let late_at = occurrence.due.after_ms(trigger.max_lateness_ms);
-        let row = Derived::Fires(Box::new(firing));
-        give(row.clone(), 1);
-        // There is no record of what is late, and so nothing to wait for.
-        let fires = Some(occurrence.span.last).filter(|_| late_at > self.tick);
-        self.person.under_way.stand(id, row, fires, late_at.max(self.tick.next()));
-    }
-
-    /// What a trigger fires for an occurrence, as everything is at this tick; nothing where it does not.
-    fn firing(
-        &mut self,
-        id: TriggerId,
-        occurrence: &Occurrence,
-        firings: &[Fired],
-        plan: &Plan,
-        past: &mut ProfilePast,
-    ) -> Option<Firing> {
-        let (trigger, planned) = (&plan.definitions.triggers[id.index()], plan.trigger(id));
-        let Occurrence { due, span, same, .. } = occurrence;
-        if !trigger.leaves_room(span, same.as_ref(), self.tick, firings) {
-            return None;
-        }
-        for (node, term) in &plan.occurrence {
-            self.person.learn_value(*node, occurrence.value(*term));
-        }
-        let is_true = |person: &mut Person, planned: &PlannedExpression, past: &mut ProfilePast| {
-            planned.reads.iter().for_each(|read| person.learn(*read, plan, past));
-            planned.expression.truth(&|read| person.value(*read, Phase::After).cloned()) == Some(true)
-        };
-        if planned.when.as_ref().is_some_and(|when| !is_true(&mut self.person, when, past))
-            || planned.unless.as_ref().is_some_and(|unless| is_true(&mut self.person, unless, past))
-        {
-            return None;
-        }
-        if let Some(purpose) = &trigger.requires_consent {
-            self.person.learn_records(past);
-            let decided = self.person.setting(&Topic::Consent(purpose.clone()), Phase::After);
-            if decided != Some(Value::Bool(true)) {
-                return None;
-            }
-        }
-        let to = match &trigger.routes {
-            TriggerRoutes::All(all) => all.clone(),
-            TriggerRoutes::First(routes) => {
-                let mut conditions = planned.routes.iter();
-                let first = routes.iter().find(|(condition, _)| {
-                    let is_met = |of: &PlannedExpression| is_true(&mut self.person, of, past);
-                    condition.is_none() || conditions.next().is_some_and(is_met)
-                });
-                vec![first?.1]
-            }
-        };
-        let holder = self.person.strongest_identifier(plan, past)?;
-        let mut payload = Vec::with_capacity(trigger.payload.len());
-        for ((name, _), planned) in trigger.payload.iter().zip(&planned.payload) {
-            planned.reads.iter().for_each(|read| self.person.learn(*read, plan, past));
-            let value = planned.expression.value(&|read| self.person.value(*read, Phase::After).cloned());
-            payload.extend(value.map(|value| (name.clone(), value)));
-        }
-        Some(Firing { trigger: id, holder, span: *span, same: same.clone(), due: *due, to, payload })
-    }
-
     /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
     fn payload(&self, view: &DestinationView, plan: &Plan, moment: Phase) -> Option<Arc<ProfilePayload>> {
         let consents = |purpose| self.person.setting(&Topic::Consent(purpose), moment) == Some(Value::Bool(true));
@@ -549,11 +350,6 @@ impl Follower {
         traits.sort_unstable();
         Some(Arc::new(ProfilePayload { identifiers, traits: Arc::new(traits) }))
     }
-}
-
-/// The row of an occurrence that waits, as of the process that has its last event.
-fn waits(id: TriggerId, at: Tick, occurrence: &Occurrence) -> Derived {
-    Derived::Waits(Box::new((id, at, occurrence.span.last.position.process)))
 }
 
 /// Sets the timer of a node for when it is due now, in the place of when it was due.

@@ -32,6 +32,28 @@ pub struct PersonIdentifiers {
     /// Before that: whether there were any, and of each type that is looked at and changed, those that were.
     were_there: bool,
     before: Vec<(CompactString, Vec<Text>)>,
+    /// Whether it is told which those are that came at that tick, and those that went.
+    tells_moved: bool,
+    moved: [BTreeSet<Text>; 2],
+}
+
+/// What becomes of an identifier of the person at hand.
+#[derive(Clone, Copy)]
+pub enum IdentifierChange {
+    /// It comes.
+    Comes,
+    /// It goes.
+    Goes,
+}
+
+impl IdentifierChange {
+    /// The other one.
+    pub fn reversed(self) -> Self {
+        match self {
+            IdentifierChange::Comes => IdentifierChange::Goes,
+            IdentifierChange::Goes => IdentifierChange::Comes,
+        }
+    }
 }
 
 /// The first ones of some identifiers.
@@ -43,8 +65,8 @@ struct FirstOnes {
 }
 
 impl PersonIdentifiers {
-    /// Nobody's, of which so many of each type will be looked at.
-    pub fn new(per_type_max: usize) -> Self {
+    /// Nobody's, of which so many of each type will be looked at. Which come and go is told where that is asked for.
+    pub fn new(per_type_max: usize, tells_moved: bool) -> Self {
         PersonIdentifiers {
             per_type_max,
             leaving: 0,
@@ -53,6 +75,8 @@ impl PersonIdentifiers {
             changed_at: 0,
             were_there: false,
             before: Vec::new(),
+            tells_moved,
+            moved: Default::default(),
         }
     }
 
@@ -81,6 +105,7 @@ impl PersonIdentifiers {
             self.changed_at = tick;
             self.were_there = !all.texts.is_empty();
             self.before.clear();
+            self.moved.iter_mut().for_each(BTreeSet::clear);
         }
         let kind = kind_of(text);
         if plan.of_kind.contains_key(kind) && !self.before.iter().any(|(of, _)| of == kind) {
@@ -92,6 +117,13 @@ impl PersonIdentifiers {
 
     /// One comes, or goes.
     pub fn apply(&mut self, text: &Text, weight: Weight) {
+        if self.tells_moved {
+            let [come, go] = &mut self.moved;
+            let (these, those) = if weight.0 < 0 { (go, come) } else { (come, go) };
+            if !those.remove(text) {
+                these.insert(text.clone());
+            }
+        }
         let kind = kind_of(text);
         let of_kind = self.of_kind.iter_mut().filter(|(of, _)| of == kind).map(|(_, known)| known);
         self.all.iter_mut().chain(of_kind).for_each(|known| known.apply(text, weight));
@@ -124,9 +156,22 @@ impl PersonIdentifiers {
         !self.now(kind, 1).is_empty()
     }
 
-    /// The first one of any type, once those of some type are known.
-    pub fn first(&self) -> Option<Text> {
-        self.all.as_ref()?.texts.first().cloned()
+    /// The first one of any type that is there at the tick of this number, or was, once those of some type are known.
+    pub fn first(&self, tick: u64, moment: Phase) -> Option<Text> {
+        let all = &self.all.as_ref()?.texts;
+        match moment {
+            Phase::Before if self.changed_at == tick => {
+                let [came, gone] = &self.moved;
+                all.difference(came).next().into_iter().chain(gone.first()).min().cloned()
+            }
+            _ => all.first().cloned(),
+        }
+    }
+
+    /// Those that came at the tick of this number, or went.
+    pub fn moved(&self, tick: u64, change: IdentifierChange) -> Vec<Text> {
+        let moved = &self.moved[change as usize];
+        if self.changed_at == tick { moved.iter().cloned().collect() } else { Vec::new() }
     }
 
     /// The first ones of a type that is known, so many at most.

@@ -5,13 +5,15 @@ use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::FxHashMap;
 
-use super::identifiers::PersonIdentifiers;
+use super::ended::{self, EndedEvents, FoundEnded};
+use super::identifiers::{IdentifierChange, PersonIdentifiers};
 use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
 use super::running::{RunningSession, WeightedRuns};
-use super::samples::Samples;
+use super::samples::{KeptAs, Samples};
 use super::sequences::SequenceProgress;
-use super::triggers::TriggersUnderWay;
+use super::supposed::SupposedValues;
+use super::triggers::{KnownOccurrences, TriggersUnderWay};
 use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm, TriggerId, TriggerStart};
 use crate::model::{Derived, Number, Part, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
@@ -100,6 +102,20 @@ struct CountedEvents {
     progress: SequenceProgress,
     /// If it keeps sessions.
     session: RunningSession,
+    /// If sessions of others count in it.
+    ended: EndedEvents,
+}
+
+impl CountedEvents {
+    /// A part comes, or goes.
+    fn apply(&mut self, part: &Part, weight: Weight, kept: KeptAs) {
+        match part {
+            Part::Sum(_) => self.sum.plus_equals(&weight),
+            Part::Run(_, run) => self.session.change(run, weight),
+            Part::Sample(_, sample) => self.samples.add(sample, weight, kept),
+            _ => self.count.plus_equals(&weight),
+        }
+    }
 }
 
 /// The person at hand.
@@ -123,8 +139,10 @@ pub struct Person {
     restored_runs: Vec<(MeasureId, WeightedRuns)>,
     /// What is under way of the triggers.
     pub under_way: TriggersUnderWay,
-    /// By trigger, when the next occurrence is to be decided.
-    next_occurrence: Vec<KnownAt<Option<Tick>>>,
+    /// What is supposed for the decision at hand.
+    pub supposed: SupposedValues,
+    /// By trigger, what is known of the occurrences that are to be decided.
+    occurrences: Vec<KnownAt<KnownOccurrences>>,
     /// Where the occurrences of triggers begin.
     triggers: Vec<TriggerStart>,
     /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
@@ -149,7 +167,10 @@ impl Person {
             tick: Tick::default(),
             values: Vec::new(),
             measures: Vec::new(),
-            identifiers: PersonIdentifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
+            identifiers: PersonIdentifiers::new(
+                plan.definitions.identity.reach.identifiers_per_type_max,
+                !plan.crossings.is_empty(),
+            ),
             records: Records::default(),
             profile: None,
             crowded: Vec::new(),
@@ -157,13 +178,14 @@ impl Person {
             long: Vec::new(),
             restored_runs: Vec::new(),
             under_way: TriggersUnderWay::default(),
-            next_occurrence: Vec::new(),
+            supposed: SupposedValues::default(),
+            occurrences: Vec::new(),
             triggers: triggers.to_vec(),
             kept: FxHashMap::default(),
         };
         person.triggers.resize_with(plan.definitions.triggers.len(), TriggerStart::default);
         person.values.resize_with(plan.values(), KnownAt::default);
-        person.next_occurrence.resize_with(plan.definitions.triggers.len(), KnownAt::default);
+        person.occurrences.resize_with(plan.definitions.triggers.len(), KnownAt::default);
         person.measures.resize_with(plan.of_measure.len(), CountedEvents::default);
         person
     }
@@ -189,8 +211,11 @@ impl Person {
         let writes = self.records.take_kept();
         let mut samples = std::mem::take(&mut self.restored);
         for measure in self.crowded.drain(..) {
-            let known = &mut self.measures[measure.index()].samples;
-            if known.are_to_be_kept() {
+            let CountedEvents { samples: known, ended, .. } = &mut self.measures[measure.index()];
+            if !ended.counted().is_empty() {
+                // They would have to be taken out again.
+                known.clear();
+            } else if known.are_to_be_kept() {
                 samples.push((measure, std::mem::take(known)));
             }
         }
@@ -294,6 +319,9 @@ impl Person {
                 }
                 Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) | Part::Run(measure, _) => {
                     self.learn_measure(*measure, plan, past);
+                    for counts in &plan.ended_in[measure.index()] {
+                        self.learn_measure(*counts, plan, past);
+                    }
                 }
             }
         }
@@ -313,16 +341,10 @@ impl Person {
             return;
         };
         let counted = &mut self.measures[measure.index()];
-        match part {
-            // Nobody asks for it, so it was not learned.
-            _ if counted.person != self.turn.person => {}
-            Part::Sum(_) => counted.sum.plus_equals(&weight),
-            Part::Run(_, run) => counted.session.change(run, weight),
-            Part::Sample(of, sample) => {
-                counted.samples.add(sample, weight, plan.kept_as(*of));
-                note(*of, &counted.samples, &mut self.crowded);
-            }
-            _ => counted.count.plus_equals(&weight),
+        // Otherwise nobody asks for it, so it was not learned.
+        if counted.person == self.turn.person {
+            counted.apply(part, weight, plan.kept_as(measure));
+            note(measure, &counted.samples, &mut self.crowded);
         }
     }
 
@@ -388,12 +410,18 @@ impl Person {
 
     /// When what a measure that is known says becomes something else though nothing comes or goes.
     pub fn changes_at(&self, measure: MeasureId) -> Option<Tick> {
-        let CountedEvents { progress, session, .. } = &self.measures[measure.index()];
-        progress.changes_at.or(session.ends_at)
+        let CountedEvents { progress, session, ended, .. } = &self.measures[measure.index()];
+        progress.changes_at.into_iter().chain(session.ends_at).chain(ended.changes_at).min()
+    }
+
+    /// When other sessions count in a measure that is known, though none changes.
+    pub fn sessions_change_at(&self, measure: MeasureId) -> Option<Tick> {
+        self.measures[measure.index()].ended.changes_at
     }
 
     /// Looks at what a measure has of the person, as of a tick, where what it says depends on the tick.
     pub fn look_again(&mut self, measure: MeasureId, tick: Tick, plan: &Plan, past: &mut ProfilePast) {
+        self.count_ended(measure, tick, plan, past);
         let counted = &mut self.measures[measure.index()];
         match &plan.definitions.measures[measure.index()].shape {
             MeasureShape::Sequence(sequence) => {
@@ -409,17 +437,41 @@ impl Person {
         }
     }
 
+    /// Counts the sessions that have ended at a tick, where any count in a measure.
+    fn count_ended(&mut self, measure: MeasureId, tick: Tick, plan: &Plan, past: &mut ProfilePast) {
+        let definitions = &plan.definitions;
+        let of = &definitions.measures[measure.index()];
+        if of.ended.is_empty() {
+            return;
+        }
+        let mut found = FoundEnded::default();
+        for ended in &of.ended {
+            self.learn_measure(ended.session, plan, past);
+            let Some(session) = definitions.measures[ended.session.index()].shape.session() else { continue };
+            let from = ended::earliest(of, session, tick);
+            self.session(ended.session).for_each(ended.session, session, from, past, |run| {
+                found.take(definitions, (measure, of), (ended, session), &run, tick);
+            });
+        }
+        let (counted, kept) = (&mut self.measures[measure.index()], plan.kept_as(measure));
+        let mut ended = std::mem::take(&mut counted.ended);
+        ended.become_these(found, |part, weight| counted.apply(part, weight, kept));
+        counted.ended = ended;
+        note(measure, &counted.samples, &mut self.crowded);
+    }
+
     /// Learns a measure, and the inputs over it.
     pub fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut ProfilePast) {
         let counted = &mut self.measures[measure.index()];
         let inputs = &plan.of_measure[measure.index()];
         let triggers = &plan.triggers_of[measure.index()];
-        if counted.person == self.turn.person || (inputs.is_empty() && triggers.is_empty()) {
+        if counted.person == self.turn.person || !plan.looks_at(measure) {
             return;
         }
         counted.person = self.turn.person;
         (counted.count, counted.sum) = Default::default();
         counted.samples.clear();
+        counted.ended.clear();
         match plan.definitions.measures[measure.index()].shape {
             MeasureShape::Count => counted.count = past.amount(&Part::Count(measure)),
             MeasureShape::Sum(_) => {
@@ -454,10 +506,12 @@ impl Person {
         for id in triggers {
             let trigger = &plan.definitions.triggers[id.index()];
             if trigger.on.measure() == Some(measure) {
-                self.learn_measure(trigger.firings, plan, past);
+                if let Some(firings) = trigger.firings {
+                    self.learn_measure(firings, plan, past);
+                }
                 let from = self.undecided_from(*id, Phase::Before);
-                let next = self.occurrences(trigger, from, plan, past).next;
-                self.next_occurrence[id.index()].learn(self.turn, next);
+                let known = self.occurrences(trigger, (from, &KnownOccurrences::default()), plan, past).known;
+                self.occurrences[id.index()].learn(self.turn, known);
             }
         }
         for node in inputs {
@@ -470,6 +524,11 @@ impl Person {
     /// Where the occurrences of a trigger begin.
     pub fn trigger_start(&self, trigger: TriggerId) -> &TriggerStart {
         &self.triggers[trigger.index()]
+    }
+
+    /// The tick at hand.
+    pub fn tick(&self) -> Tick {
+        self.tick
     }
 
     /// The tick, or the one before it.
@@ -485,14 +544,14 @@ impl Person {
         self.tick_at(moment).max(self.trigger_start(trigger).all_decided())
     }
 
-    /// Says when the next occurrence of a trigger is to be decided.
-    pub fn set_next_occurrence(&mut self, trigger: TriggerId, next: Option<Tick>) {
-        self.next_occurrence[trigger.index()].learn(self.turn, next);
+    /// Says what is known of the occurrences of a trigger from now on.
+    pub fn set_known_occurrences(&mut self, trigger: TriggerId, known: KnownOccurrences) {
+        self.occurrences[trigger.index()].learn(self.turn, known);
     }
 
-    /// When the next occurrence of a trigger is to be decided, whose measure is known.
-    pub fn next_occurrence(&self, trigger: TriggerId) -> Option<Tick> {
-        *self.next_occurrence[trigger.index()].at(self.turn, Phase::After)
+    /// What is known of the occurrences of a trigger, whose measure is known.
+    pub fn known_occurrences(&self, trigger: TriggerId) -> &KnownOccurrences {
+        self.occurrences[trigger.index()].at(self.turn, Phase::After)
     }
 
     /// The values that a measure which is known has kept.
@@ -505,15 +564,21 @@ impl Person {
         &self.measures[measure.index()].session
     }
 
-    /// The strongest identifier, of one type the first one in the order of their texts. Of types that are not named it is the first one, too.
-    pub fn strongest_identifier(&mut self, plan: &Plan, past: &mut ProfilePast) -> Option<Text> {
+    /// The strongest identifier that is there, or was, of one type the first one in the order of their texts. Of types that are not named it
+    /// is the first one, too.
+    pub fn strongest_identifier(&mut self, moment: Phase, plan: &Plan, past: &mut ProfilePast) -> Option<Text> {
         for kind in &plan.strength {
             self.learn_identifiers(kind, past);
-            if let Some(first) = self.identifiers(kind, Phase::After).into_iter().next() {
+            if let Some(first) = self.identifiers(kind, moment).into_iter().next() {
                 return Some(first);
             }
         }
-        self.identifiers.first()
+        self.identifiers.first(self.turn.tick, moment)
+    }
+
+    /// The identifiers that came at this tick, and those that went, where that is asked for.
+    pub fn moved_identifiers(&self, change: IdentifierChange) -> Vec<Text> {
+        self.identifiers.moved(self.turn.tick, change)
     }
 
     /// Learns the identifiers of a type.

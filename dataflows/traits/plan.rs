@@ -16,7 +16,7 @@ use super::ages::{AgeThresholds, without};
 use super::samples::KeptAs;
 use super::tally::TallyUse;
 use crate::definitions::{
-    AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape, Occasion,
+    AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape,
     OccurrenceTerm, PersonTerm, RunningTerm, TraitId, Trigger, TriggerId,
 };
 use crate::expression::{Comparison, Expression};
@@ -128,10 +128,14 @@ pub struct Plan {
     pub of_everybody: Vec<Derived>,
     /// What triggers ask of the occurrence that is being decided.
     pub occurrence: Vec<(Node, OccurrenceTerm)>,
+    /// The measures that each measure's ended sessions count in.
+    pub ended_in: Vec<Vec<MeasureId>>,
     /// The triggers that are on each measure, or count their firings by it.
     pub triggers_of: Vec<Vec<TriggerId>>,
-    /// The triggers that are on a schedule.
-    pub scheduled: Vec<Node>,
+    /// The triggers that are for the people of an audience, or on its being entered or left.
+    pub of_audiences: Vec<Node>,
+    /// Of these, those that identifiers which come and go matter for.
+    pub crossings: Vec<Node>,
     triggers: Vec<PlannedTrigger>,
     /// Where there are triggers: the types of identifiers that are named, from the strongest on.
     pub strength: Vec<CompactString>,
@@ -193,8 +197,10 @@ impl Plan {
             clocks: Vec::new(),
             of_everybody: Vec::new(),
             occurrence: Vec::new(),
+            ended_in: vec![Vec::new(); definitions.measures.len()],
             triggers_of: vec![Vec::new(); definitions.measures.len()],
-            scheduled: Vec::new(),
+            of_audiences: Vec::new(),
+            crossings: Vec::new(),
             triggers: Vec::new(),
             strength: Vec::new(),
             steps: Vec::with_capacity(definitions.order.len() + aged.len()),
@@ -207,6 +213,11 @@ impl Plan {
         };
         let values = plan.inputs.len() + definitions.order.len() + aged.len();
         plan.dependents.resize_with(values, Dependents::default);
+        for (index, measure) in definitions.measures.iter().enumerate() {
+            for ended in &measure.ended {
+                plan.ended_in[ended.session.index()].push(MeasureId::new(index));
+            }
+        }
         plan.add_inputs();
         for index in 0..plan.inputs.len() {
             if aged.contains(&plan.inputs[index]) {
@@ -310,14 +321,15 @@ impl Plan {
                 payload: all(&mut trigger.payload.iter().map(|(_, value)| value)),
             };
             self.triggers.push(planned);
-            if let Occasion::Schedule(_, audience) = &trigger.on {
+            if let Some(audience) = trigger.on.audience() {
                 let node = self.trigger_node(TriggerId::new(index));
                 let dependents = &mut self.dependents[self.audiences[audience.index()].index()];
                 dependents.all.push(node);
                 dependents.always.push(node);
-                self.scheduled.push(node);
+                self.of_audiences.push(node);
+                self.crossings.extend(trigger.on.is_crossing().then_some(node));
             }
-            for measure in trigger.on.measure().into_iter().chain([trigger.firings]) {
+            for measure in trigger.on.measure().into_iter().chain(trigger.firings) {
                 self.triggers_of[measure.index()].push(TriggerId::new(index));
             }
         }
@@ -385,6 +397,16 @@ impl Plan {
             MeasureShape::Tally(_) => KeptAs::Tally(self.tallies[measure.index()]),
             MeasureShape::Sequence(_) => KeptAs::Sequence,
             _ => KeptAs::Values,
+        }
+    }
+
+    /// Whether anything is made of what a measure has of a person.
+    pub fn looks_at(&self, measure: MeasureId) -> bool {
+        let is_any = |all: &[Vec<_>]| !all[measure.index()].is_empty();
+        is_any(&self.of_measure) || !self.triggers_of[measure.index()].is_empty() || {
+            // Of sessions that nobody asks for, those that have ended may count.
+            let ended_in = &self.ended_in[measure.index()];
+            ended_in.iter().any(|other| *other != measure && self.looks_at(*other))
         }
     }
 
@@ -565,6 +587,7 @@ mod tests {
                 condition: None,
                 shape: MeasureShape::Count,
                 within: None,
+                ended: Vec::new(),
             }],
             traits: vec![Trait { name: "t".into(), expression: count() }],
             audiences: vec![

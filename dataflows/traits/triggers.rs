@@ -8,14 +8,16 @@
 mod completions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::definitions::{Occasion, OccurrenceTerm, RunningTerm, SequenceEnd, Trigger, TriggerId};
-use crate::model::{Derived, EventOrder, EventSpan, Position, Sample, SessionRun, Tick, Value};
+use crate::limits::{FIRINGS_MAX, FIRINGS_PERIOD_MS};
+use crate::model::{Derived, EventOrder, EventSpan, Firing, Position, Sample, SessionRun, Tick, Value};
 
 use super::person::{Person, ProfilePast};
 use super::plan::Plan;
 use super::running;
-use completions::{SequenceCompletion, completions};
+use completions::{SequenceCompletion, SequenceEventList, completions};
 
 /// Something for which a trigger may fire.
 #[derive(Clone, Debug)]
@@ -35,7 +37,8 @@ enum Content {
     /// What is kept of the event.
     Event(Value),
     Session(Box<SessionRun>),
-    Completion,
+    /// All events from which it may have a match.
+    Completion(Arc<SequenceEventList>),
     Time,
 }
 
@@ -66,8 +69,17 @@ impl Occurrence {
 pub struct Occurrences {
     /// Those that are to be decided then.
     pub now: Vec<Occurrence>,
-    /// When the next ones are, as far as is known.
+    /// What is known of the rest.
+    pub known: KnownOccurrences,
+}
+
+/// What is known of the occurrences of a trigger from one look to the next.
+#[derive(Debug, Default)]
+pub struct KnownOccurrences {
+    /// When the next ones are.
     pub next: Option<Tick>,
+    /// The completions that there are, each by its event and what is the same in all of its match.
+    pub completed: Vec<(EventOrder, Option<Value>)>,
 }
 
 impl Occurrences {
@@ -75,7 +87,7 @@ impl Occurrences {
     fn take(&mut self, tick: Tick, (due, made_at): (Tick, Tick), occurrence: impl FnOnce() -> Occurrence) {
         match due.max(made_at) {
             at if at == tick => self.now.push(occurrence()),
-            at if at > tick => self.next = Some(self.next.map_or(at, |next| next.min(at))),
+            at if at > tick => self.known.next = Some(self.known.next.map_or(at, |next| next.min(at))),
             _ => {}
         }
     }
@@ -83,13 +95,19 @@ impl Occurrences {
 
 /// What a person has, and had, of what triggers are on.
 impl Person {
-    /// The occurrences of a trigger at a tick.
-    pub fn occurrences(&self, trigger: &Trigger, tick: Tick, plan: &Plan, past: &mut ProfilePast) -> Occurrences {
+    /// The occurrences of a trigger at a tick, of which this was known before.
+    pub fn occurrences(
+        &self,
+        trigger: &Trigger,
+        (tick, known): (Tick, &KnownOccurrences),
+        plan: &Plan,
+        past: &mut ProfilePast,
+    ) -> Occurrences {
         let mut found = Occurrences::default();
         let Some(measure) = trigger.on.measure() else { return found };
         let shape = &plan.definitions.measures[measure.index()].shape;
         match trigger.on {
-            Occasion::Schedule(..) => {}
+            Occasion::Schedule(..) | Occasion::Entered(_) | Occasion::Left(_) => {}
             Occasion::Event(_) => self.samples(measure).for_each(|sample, _| {
                 let (event, due) = (order_of(sample), sample.at.after_ms(trigger.wait_ms));
                 found.take(tick, (due, event.position.tick), || Occurrence {
@@ -130,37 +148,50 @@ impl Person {
                 } else {
                     completions(sequence, samples, |event, same| !is_spent(&spent, event, same))
                 };
+                let has_ended = !plan.definitions.measures[measure.index()].ended.is_empty();
                 let mut arrived = false;
                 samples.for_each(|sample, _| arrived |= sample.position.tick == tick);
-                // Those that there would be without what arrives now: they were decided.
+                // Those that there would be without what arrives now: they were decided. A session that has ended came with its last event.
                 let before = if arrived {
                     completions(sequence, samples, |event, _| event.position.tick < tick)
                 } else {
                     all.clone()
                 };
-                found.next = all.iter().map(due).filter(|due| *due > tick).min();
+                let next = all.iter().map(due).filter(|due| *due > tick).chain(self.sessions_change_at(measure));
+                found.known.next = next.min();
+                let key = |completion: &SequenceCompletion| (completion.span.last, completion.same.clone());
+                found.known.completed = all.iter().map(key).collect();
                 let is_new = |completion: &&SequenceCompletion| {
-                    let was_there = |other: &SequenceCompletion| {
-                        (other.span.last, &other.same) == (completion.span.last, &completion.same)
+                    // Of a session that has ended, a late event may change what is the same.
+                    let was_there = |last: EventOrder, same: &Option<Value>| {
+                        last == completion.span.last && (has_ended || *same == completion.same)
                     };
-                    due(completion) == tick || (due(completion) < tick && !before.iter().any(was_there))
+                    let is_known = || {
+                        // What it was completed by may have left the window right now.
+                        let mut known = known.completed.iter();
+                        let mut before = before.iter();
+                        before.any(|other| was_there(other.span.last, &other.same))
+                            || known.any(|(last, same)| was_there(*last, same))
+                    };
+                    due(completion) == tick || (due(completion) < tick && !is_known())
                 };
                 found.now.extend(unspent.iter().filter(is_new).map(|completion| Occurrence {
                     due: due(completion),
                     span: completion.span,
                     same: completion.same.clone(),
-                    content: Content::Completion,
+                    content: Content::Completion(completion.events.clone()),
                 }));
             }
         }
         found
     }
 
-    /// An occurrence of a trigger that waited, as it is by now; nothing where another one has taken its place.
+    /// An occurrence of a trigger that waited, as it is by now after these firings; nothing where another one has taken its place.
     pub fn as_it_is(
         &self,
         trigger: &Trigger,
         waited: Occurrence,
+        firings: &[Fired],
         plan: &Plan,
         past: &mut ProfilePast,
     ) -> Option<Occurrence> {
@@ -180,8 +211,8 @@ impl Person {
                     now = (span.last == last).then(|| Occurrence { span, content, ..waited.clone() });
                 });
             }
-            (Content::Completion, _, Some(sequence)) => {
-                let spent = spent(&self.firings(trigger));
+            (Content::Completion(events), _, Some(sequence)) => {
+                let spent = spent(firings);
                 let takes = |event, same: Option<&Value>| !is_spent(&spent, event, same);
                 let samples = self.samples(measure);
                 let unspent = completions(sequence, samples, takes);
@@ -191,8 +222,13 @@ impl Person {
                     Some(found) => Some(Occurrence { span: found.span, ..waited }),
                     // All its matches are spent.
                     None if completions(sequence, samples, |_, _| true).iter().any(|other| is_same(&other)) => None,
-                    // Its events have left the window: it is what it was.
-                    None => Some(waited),
+                    // Its events have left the window, and count as they did.
+                    None => {
+                        let same = waited.same.as_ref();
+                        let spans = completions::spans(sequence, events, |event| takes(event, same));
+                        let span = spans.into_iter().find(|span| span.last == waited.span.last);
+                        span.map(|span| Occurrence { span, ..waited.clone() })
+                    }
                 };
             }
             _ => {}
@@ -203,7 +239,8 @@ impl Person {
     /// The firings of a trigger that count, in the order of their records.
     pub fn firings(&self, trigger: &Trigger) -> Vec<Fired> {
         let mut firings = Vec::new();
-        self.samples(trigger.firings).for_each(|sample, _| firings.extend(Fired::of(sample)));
+        let Some(measure) = trigger.firings else { return firings };
+        self.samples(measure).for_each(|sample, _| firings.extend(Fired::of(sample)));
         firings.sort_by_key(|fired| fired.position);
         firings
     }
@@ -223,6 +260,12 @@ pub struct Fired {
 }
 
 impl Fired {
+    /// One that is as good as in the log, at the tick at which that is said.
+    pub fn supposed(decided: Tick, firing: &Firing, now: Tick) -> Self {
+        let position = Position { tick: now, process: u16::MAX, index: u32::MAX };
+        Fired { decided, position, span: firing.span, same: firing.same.clone() }
+    }
+
     fn of(sample: &Sample) -> Option<Self> {
         let Value::List(values) = &sample.value else { return None };
         let Some(Some(Value::Text(span))) = values.first() else { return None };
@@ -233,12 +276,20 @@ impl Fired {
 }
 
 impl Trigger {
+    /// Whether it has fired so often by `now` that it may not.
+    pub fn is_limited(&self, now: Tick, firings: &[Fired]) -> bool {
+        let counts = |fired: &&Fired| now < fired.decided.after_ms(FIRINGS_PERIOD_MS);
+        firings.len() >= FIRINGS_MAX && firings.iter().filter(counts).count() >= FIRINGS_MAX
+    }
+
     /// Whether an occurrence with these events may fire at `now`, by the firings that there are.
     pub fn leaves_room(&self, span: &EventSpan, same: Option<&Value>, now: Tick, firings: &[Fired]) -> bool {
         let is_over = |fired: &Fired| match self.on {
-            Occasion::Event(_) | Occasion::SessionEnd(_) | Occasion::Schedule(..) => {
-                fired.same.as_ref() == same && fired.span.overlaps(span)
-            }
+            Occasion::Event(_)
+            | Occasion::SessionEnd(_)
+            | Occasion::Schedule(..)
+            | Occasion::Entered(_)
+            | Occasion::Left(_) => fired.same.as_ref() == same && fired.span.overlaps(span),
             // Of the others it is known that none lies within.
             Occasion::Completion(_) => {
                 fired.same.as_ref() == same && (fired.span.contains(span.first) || fired.span.contains(span.last))
@@ -276,7 +327,8 @@ fn is_spent(spent: &Spent, event: EventOrder, same: Option<&Value>) -> bool {
 #[derive(Debug, Default)]
 pub struct TriggersUnderWay {
     standing: Vec<Standing>,
-    waiting: Vec<(TriggerId, Tick, Occurrence)>,
+    /// In the order in which they are decided.
+    waiting: BTreeMap<(TriggerId, Tick, EventOrder), Vec<Occurrence>>,
 }
 
 /// A row that was given, and is to be taken back.
@@ -284,6 +336,8 @@ pub struct TriggersUnderWay {
 struct Standing {
     trigger: TriggerId,
     row: Derived,
+    /// Since when it stands.
+    since: Tick,
     /// The last event of what fires, where others wait for it.
     fires: Option<EventOrder>,
     /// When it goes at the latest.
@@ -303,6 +357,16 @@ impl TriggersUnderWay {
         open.sort_unstable();
         open.dedup();
         open
+    }
+
+    /// The firings of a trigger that are not yet in the log, each with when it was decided.
+    pub fn open_firings(&self, trigger: TriggerId) -> Vec<(Tick, Firing)> {
+        let open = self.standing.iter().filter(|standing| standing.trigger == trigger && standing.fires.is_some());
+        let firing = |standing: &Standing| match &standing.row {
+            Derived::Fires(firing) => Some((standing.since, Firing::clone(firing))),
+            _ => None,
+        };
+        open.filter_map(firing).collect()
     }
 
     /// When a row of a trigger goes, if nothing comes.
@@ -329,19 +393,33 @@ impl TriggersUnderWay {
         self.standing.extract_if(.., is_over).for_each(|standing| take_back(standing.row));
     }
 
-    /// A row was given that stands until a tick.
-    pub fn stand(&mut self, trigger: TriggerId, row: Derived, fires: Option<EventOrder>, until: Tick) {
-        self.standing.push(Standing { trigger, row, fires, until });
+    /// A row was given at a tick that stands until another one.
+    pub fn stand(&mut self, trigger: TriggerId, row: Derived, fires: Option<EventOrder>, (since, until): (Tick, Tick)) {
+        self.standing.push(Standing { trigger, row, since, fires, until });
     }
 
     /// An occurrence that was to be decided at a tick waits.
     pub fn wait(&mut self, trigger: TriggerId, at: Tick, occurrence: Occurrence) {
-        self.waiting.push((trigger, at, occurrence));
+        self.waiting.entry((trigger, at, occurrence.span.last)).or_default().push(occurrence);
     }
 
-    /// Takes out the occurrences of a trigger that wait, each with when it was to be decided.
-    pub fn take_waiting(&mut self, trigger: TriggerId) -> Vec<(Tick, Occurrence)> {
-        let of_trigger = self.waiting.extract_if(.., |(of, ..)| *of == trigger);
-        of_trigger.map(|(_, at, occurrence)| (at, occurrence)).collect()
+    /// Takes out the next occurrence of a trigger that waits, with when it was to be decided, if that comes before this one.
+    pub fn next_waiting(
+        &mut self,
+        trigger: TriggerId,
+        before: Option<(Tick, EventOrder)>,
+    ) -> Option<(Tick, Occurrence)> {
+        let from = (trigger, Tick::default(), EventOrder::default());
+        let (key, _) = self.waiting.range(from..).next()?;
+        let (of, at, last) = *key;
+        if of != trigger || before.is_some_and(|before| before < (at, last)) {
+            return None;
+        }
+        let mut of_place = self.waiting.remove(&(of, at, last))?;
+        let first = of_place.remove(0);
+        if !of_place.is_empty() {
+            self.waiting.insert((of, at, last), of_place);
+        }
+        Some((at, first))
     }
 }

@@ -23,10 +23,10 @@ pub const FIRINGS: &str = ":firings";
 pub fn firing_record(firing: &Firing, holder: IdentifierId, decided: Tick, definitions: &Definitions) -> Bytes {
     let trigger = &definitions.triggers[firing.trigger.index()];
     let to = firing.to.iter().map(|id| definitions.destinations[id.index()].name.as_str()).collect();
-    let event = format!("{} fired", trigger.name);
+    let name = trigger.fired();
     let record = WrittenRecord {
         kind: "track",
-        event: &event,
+        event: name.derived().unwrap_or_default(),
         message_id: message_id(trigger, &firing.span, holder),
         timestamp: TimeText(decided).to_string(),
         context: WrittenContext {
@@ -126,7 +126,9 @@ pub struct RecordFiring<'a> {
     /// The events for which it fires.
     #[serde(borrow)]
     span: Cow<'a, str>,
-    /// Where the message goes.
+    /// When it was due.
+    pub due: Tick,
+    /// Where the message goes; nowhere where it is an event of the engine's own, and no message.
     #[serde(borrow)]
     pub to: Vec<Cow<'a, str>>,
     /// The purpose to which the person must consent when it is sent.
@@ -147,6 +149,16 @@ impl<'a> FiringRecord<'a> {
 }
 
 impl RecordFiring<'_> {
+    /// Whether it is an event of the engine's own, of which there is no message.
+    pub fn is_event(&self) -> bool {
+        self.to.is_empty()
+    }
+
+    /// What it is on, as definitions call it.
+    pub fn cause_name(&self) -> &str {
+        &self.cause
+    }
+
     /// Why it fires.
     pub fn cause(&self) -> WrittenCause<'_> {
         let span: Option<EventSpan> = self.span.parse().ok();

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, Forward, IdentityRules,
-    PersonTerm, Trait, TraitId, Trigger, TriggerId,
+    Audience, AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, Forward, IdentityRules, Measure,
+    Occasion, PersonTerm, Trait, TraitId, Trigger, TriggerId,
 };
 use dataflows::expression::Expression;
-use dataflows::model::ValueType;
+use dataflows::model::{EventName, ValueType};
 
+use super::circles::{EventMaker, circles};
 use super::clock::place_clocks;
 use super::consent::Purposes;
 use super::doubts::Doubts;
@@ -20,14 +21,14 @@ use super::lower::Lowering;
 use super::names::{Alphabet, check_count, check_name, check_outside_name};
 use super::order::{Definition, Reference, order, references};
 use super::parse::parse;
-use super::problem::ProjectProblem;
+use super::problem::{ProjectProblem, TextSpan};
 use super::section::List;
 use super::sequences;
 use super::sessions;
 use super::suggestion::{did_you_mean, listed};
 use super::syntax::SyntaxNode;
 use super::text::SubstitutedText;
-use super::triggers::{self, TypedTrigger};
+use super::triggers::{self, DeclaredTrigger, TypedTrigger};
 use super::typed::{PersonName, Typed};
 use super::types::Class;
 use super::written::{WrittenAudience, WrittenSession};
@@ -53,7 +54,7 @@ pub(super) struct Defined {
 
 /// What a project declares, as it is written.
 pub(super) struct Declared {
-    pub(super) trigger_names: Vec<SubstitutedText>,
+    pub(super) triggers: Vec<DeclaredTrigger>,
     pub(super) purposes: Option<List>,
     pub(super) attributes: Option<Vec<(SubstitutedText, SubstitutedText)>>,
     pub(super) sessions: Vec<WrittenSession>,
@@ -65,6 +66,7 @@ pub(super) struct Declared {
 /// A trait or an audience on its way. What could not be parsed has no expression, and is reported.
 struct UncheckedDefinition {
     name: CompactString,
+    place: TextSpan,
     node: Option<SyntaxNode>,
     typed: Option<Typed<PersonName>>,
 }
@@ -74,7 +76,7 @@ impl UncheckedDefinition {
         let parsed = text.filter(|text| !text.is_broken).map(parse);
         let node = parsed.and_then(|parsed| checker.settle(parsed.and_then(place_clocks)));
         node.iter().for_each(|node| checker.doubts.of_person(node));
-        UncheckedDefinition { name: name.value.as_str().into(), node, typed: None }
+        UncheckedDefinition { name: name.value.as_str().into(), place: name.place, node, typed: None }
     }
 }
 
@@ -86,14 +88,15 @@ impl DefinitionBuilder {
         doubts: Doubts,
         mut problems: Vec<ProjectProblem>,
     ) -> Self {
-        let Declared { trigger_names, purposes, attributes, sessions, sequences, traits, audiences } = declared;
+        let Declared { triggers: declared_triggers, purposes, attributes, sessions, sequences, traits, audiences } =
+            declared;
         let purposes = Purposes::declared(purposes, &mut problems);
         let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
         checker.doubts = doubts;
         // Names come first, because any expression may have any name.
         let traits = declare_traits(&mut checker, traits);
         let audiences = declare_audiences(&mut checker, audiences);
-        triggers::declare(&mut checker, &trigger_names);
+        triggers::declare(&mut checker, &declared_triggers);
         sessions::declare(&mut checker, sessions);
         sequences::declare(&mut checker, sequences);
         if let Some(attributes) = attributes {
@@ -158,8 +161,12 @@ impl DefinitionBuilder {
         }
         let warnings = std::mem::take(&mut checker.doubts).warnings(&checker);
         let (fields, of_use) = checker.fields();
-        let types = &mut checker.types;
-        let mut lowering = Lowering { types, fields: &of_use, measures: Vec::new(), is_full: false };
+        let (types, sessions) = (&mut checker.types, std::mem::take(&mut checker.sessions));
+        let mut lowering =
+            Lowering { types, fields: &of_use, all_fields: &fields, sessions, measures: Vec::new(), is_full: false };
+        let audience_places: Vec<TextSpan> = audiences.iter().map(|half| half.place).collect();
+        let trigger_places: BTreeMap<CompactString, TextSpan> =
+            triggers.iter().map(|trigger| (trigger.name.clone(), trigger.place)).collect();
         let mut lower = |half: UncheckedDefinition| -> (CompactString, Expression<PersonTerm>) {
             // What has no expression was a problem.
             (half.name, half.typed.map_or(Expression::Literal(None), |typed| lowering.person(typed)))
@@ -169,7 +176,9 @@ impl DefinitionBuilder {
         let audiences: Vec<Audience> =
             audiences.into_iter().map(&mut lower).map(|(name, condition)| Audience { name, condition }).collect();
         let forwards: Vec<Forward> = forwards.into_iter().map(|forward| lowering.forward(forward)).collect();
-        let triggers: Vec<Trigger> = triggers.into_iter().map(|trigger| lowering.trigger(trigger)).collect();
+        let mut triggers: Vec<Trigger> = triggers.into_iter().map(|trigger| lowering.trigger(trigger)).collect();
+        triggers.extend(crossings(&lowering.measures, &forwards, &audiences));
+        triggers.sort_by(|a, b| a.name.cmp(&b.name));
         let forwards = forwards_with_messages(forwards, &triggers, &destinations);
         let Lowering { measures, is_full, .. } = lowering;
         if is_full {
@@ -193,8 +202,35 @@ impl DefinitionBuilder {
             forwards,
             clock_spread_ms: 0,
         };
+        let circle = circles(&definitions, |maker| match maker {
+            EventMaker::Audience(id) => audience_places.get(id.index()).copied(),
+            EventMaker::Trigger(id) => trigger_places.get(&definitions.triggers[id.index()].name).copied(),
+        });
+        if let Some(problem) = circle {
+            return Err(vec![problem]);
+        }
         Ok(Defined { definitions, attribute_types, warnings })
     }
+}
+
+/// What writes down who enters audiences, or leaves them, where measures or destinations name that.
+fn crossings(measures: &[Measure], forwards: &[Forward], audiences: &[Audience]) -> Vec<Trigger> {
+    let of_forwards = forwards.iter().flat_map(|forward| &forward.events);
+    let mut named: Vec<&EventName> = measures.iter().flat_map(Measure::all_events).chain(of_forwards).collect();
+    named.sort();
+    named.dedup();
+    let crossing = |name: &EventName| {
+        let name = name.derived()?;
+        let (of, what) = name.rsplit_once(' ')?;
+        let place = audiences.iter().position(|audience| audience.name == of)?;
+        let on = match what {
+            "entered" => Occasion::Entered(AudienceId::new(place)),
+            "left" => Occasion::Left(AudienceId::new(place)),
+            _ => return None,
+        };
+        Some(Trigger::of_crossing(name.into(), on))
+    };
+    named.into_iter().filter_map(crossing).collect()
 }
 
 /// What destinations are sent: the events that they list, and the messages of triggers.

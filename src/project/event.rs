@@ -3,6 +3,7 @@
 use dataflows::definitions::{EventTerm, FieldRoot, PathStep};
 use dataflows::model::ValueType;
 
+use super::derived_events;
 use super::functions;
 use super::infer::{AnyArray, Checker, FieldName, FieldUse, Scope};
 use super::parse::OF_TIME;
@@ -46,14 +47,17 @@ impl Scope for EventReference {
                 let problem = ProjectProblem::at(place, format!("`{first}` needs the name of a field"));
                 Err(problem.help(format!("write `{first}.NAME`")))
             }
-            (Some(root), _) => checker
-                .field(root, name.steps(), place)
-                .map(|(field, variable)| (EventReference::Field(field), variable)),
+            (Some(root), _) => {
+                let (field, variable) = checker.field(root, name.steps(), place)?;
+                derived_events::check_field(checker, name, (variable, place))?;
+                Ok((EventReference::Field(field), variable))
+            }
             (None, []) if first == "timestamp" && name.beyond.is_empty() => {
                 Ok((EventReference::Term(EventTerm::Timestamp), checker.types.known(Class::Is(ValueType::Time), place)))
             }
             (None, []) if OWN.contains(&first.as_str()) && name.beyond.is_empty() => {
                 let (field, variable) = checker.field(FieldRoot::Event, vec![first.as_str().into()], place)?;
+                derived_events::check_field(checker, name, (variable, place))?;
                 checker.types.demand((variable, place), ValueType::Text, &format!("`{first}` of an event"))?;
                 Ok((EventReference::Field(field), variable))
             }

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use dataflows::definitions::{DestinationId, ListedTrait};
 use dataflows::model::{EventName, ValueType};
 
+use super::derived_events;
 use super::destinations::{known_identifiers, traits_of};
 use super::event_names::listed_events;
 use super::infer::Checker;
@@ -51,8 +52,8 @@ pub(super) fn resolve(
     }
     let places: Vec<TextSpan> = events.items.iter().map(|event| event.place).collect();
     let names = listed_events(events, checker);
-    if let Some((fired, place)) = names.iter().zip(places).find(|(name, _)| name.derived().is_some()) {
-        let fired = fired.derived().unwrap_or_default();
+    let fired = |name: &EventName| name.derived().filter(|name| name.ends_with(" fired")).map(str::to_owned);
+    if let Some((fired, place)) = names.iter().map(fired).zip(places).find_map(|(name, place)| Some((name?, place))) {
         let problem = ProjectProblem::at(place, format!("`{fired}` goes where its trigger says"));
         checker.report(problem.help("list the destination in `destinations` of the trigger"));
     }
@@ -60,7 +61,13 @@ pub(super) fn resolve(
         let node = checker.settle(parse(&text))?;
         checker.doubts.of_event(&node);
         checker.begin_use();
-        Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
+        checker.at_hand = match names.as_slice() {
+            [only] => derived_events::at_hand(checker, only),
+            _ => None,
+        };
+        let condition = checker.expect(&node, ValueType::Bool, "the condition in `where`");
+        checker.at_hand = None;
+        Some(condition)
     });
     let (mut identifiers, mut traits) = Default::default();
     let mut consent: Vec<CompactString> = Vec::new();

@@ -13,6 +13,7 @@ use dataflows::model::{Number, Value, ValueType};
 
 pub(super) use self::items::{AnyArray, ItemScope};
 use super::consent::Purposes;
+use super::derived_events::DerivedAtHand;
 use super::doubts::Doubts;
 use super::event::array_name;
 use super::functions;
@@ -65,10 +66,12 @@ pub(super) struct Checker {
     pub(super) sequences: NamedSequences,
     /// Sessions by name.
     pub(super) sessions: NamedSessions,
-    /// Names of triggers.
-    pub(super) triggers: BTreeSet<CompactString>,
+    /// Triggers by name, each with the names in its payload.
+    pub(super) triggers: BTreeMap<CompactString, Vec<CompactString>>,
     /// What the expressions of a trigger can ask of what it is on.
     pub(super) occurrence: Option<OccurrenceScope>,
+    /// What all events at hand are, where they are derived and of one kind.
+    pub(super) at_hand: Option<DerivedAtHand>,
     /// Attributes that are declared or were met.
     pub(super) attributes: BTreeMap<CompactString, Variable>,
     /// Whether there are no attributes but those declared.

@@ -4,15 +4,16 @@
 //! aggregates are spelt, the same aggregate is one measure.
 
 use dataflows::definitions::{
-    ArrayRows, EventFilter, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, Occasion, Period,
-    PersonTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Session, Trigger, TriggerRoutes, Window,
+    ArrayRows, EndedSessions, EventFilter, EventTerm, Field, FieldId, FieldRoot, Forward, Measure, MeasureId,
+    MeasureShape, Occasion, PathStep, Period, PersonTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Session,
+    Trigger, TriggerRoutes, Window,
 };
 use dataflows::expression::Expression;
 use dataflows::model::{EventName, Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::sequences::{SequenceQuestion, TypedFilter, TypedSequence, TypedStep};
-use super::sessions::TypedSession;
+use super::sessions::{self, NamedSessions, TypedSession};
 use super::time::point_in_time;
 use super::triggers::{TypedOccasion, TypedRoutes, TypedTrigger};
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed, TypedKind};
@@ -27,6 +28,10 @@ pub(super) struct Lowering<'t> {
     pub(super) types: &'t mut VariableTypes,
     /// Which field each use of one means.
     pub(super) fields: &'t [FieldId],
+    /// All fields.
+    pub(super) all_fields: &'t [Field],
+    /// Sessions by name.
+    pub(super) sessions: NamedSessions,
     pub(super) measures: Vec<Measure>,
     /// Whether there are more measures than are possible.
     pub(super) is_full: bool,
@@ -50,6 +55,12 @@ impl Lowering<'_> {
     pub(super) fn forward(&mut self, typed: TypedForward) -> Forward {
         let TypedForward { destination, events, condition, identifiers, traits, consent, requires_consent } = typed;
         let condition = condition.map(|condition| self.event(condition));
+        // A session that has ended is sent as what a trigger of that name fires.
+        let sent = |event: EventName| match sessions::ended_name(&event).and(event.derived()) {
+            Some(ended) => EventName::of_derived(&format!("{ended} fired")),
+            None => event,
+        };
+        let events = events.into_iter().map(sent).collect();
         Forward { destination, events, condition, triggers: Vec::new(), identifiers, traits, consent, requires_consent }
     }
 
@@ -61,6 +72,7 @@ impl Lowering<'_> {
             condition,
             shape,
             within: Some(within),
+            ended: Vec::new(),
         };
         let on = match typed.on {
             TypedOccasion::Event { event, condition, looked_at } => {
@@ -100,7 +112,7 @@ impl Lowering<'_> {
             },
             payload: typed.payload.into_iter().map(|(name, value)| (name, person(value))).collect(),
             identifiers: typed.identifiers,
-            firings,
+            firings: Some(firings),
         }
     }
 
@@ -152,7 +164,28 @@ impl Lowering<'_> {
                 (MeasureShape::Recent(self.event(of), most), Box::new(PersonTerm::Recent))
             }
         };
-        (Measure { events, each, condition, shape, within }, term)
+        let ended = self.ended(&events);
+        (Measure { events, each, condition, shape, within, ended }, term)
+    }
+
+    /// The sessions that have ended among some events.
+    fn ended(&mut self, events: &[EventName]) -> Vec<EndedSessions> {
+        let mut all: Vec<EndedSessions> = Vec::new();
+        for name in events {
+            let session = sessions::ended_name(name).and_then(|session| self.sessions.get(session)?.clone());
+            let Some(session) = session.filter(|_| all.iter().all(|known| known.name != *name)) else { continue };
+            let asked: Vec<(&str, RunningTerm)> = session.asked().collect();
+            let term = |field: &Field| match (field.root, field.path.as_slice()) {
+                (FieldRoot::Properties, [PathStep::Member(member)]) => {
+                    asked.iter().find(|(name, _)| name == member).map(|(_, term)| *term)
+                }
+                _ => None,
+            };
+            let fields = self.all_fields.iter().enumerate();
+            let fields = fields.filter_map(|(index, field)| Some((FieldId::new(index), term(field)?))).collect();
+            all.push(EndedSessions { name: name.clone(), session: self.measure_of_session(session), fields });
+        }
+        all
     }
 
     fn session(&mut self, session: TypedSession, term: RunningTerm) -> PersonTerm {
@@ -164,7 +197,7 @@ impl Lowering<'_> {
         let values = values.into_iter().map(|value| self.measure_of(value.aggregate).0).collect();
         events.sort();
         let shape = MeasureShape::Session(Box::new(Session { gap_ms, per, values }));
-        self.measure(Measure { events, each: None, condition: None, shape, within: None })
+        self.measure(Measure { events, each: None, condition: None, shape, within: None, ended: Vec::new() })
     }
 
     fn sequence(&mut self, sequence: TypedSequence, question: SequenceQuestion) -> PersonTerm {
@@ -192,7 +225,10 @@ impl Lowering<'_> {
         let events = sequence.events();
         let shape = MeasureShape::Sequence(Box::new(sequence));
         let within = Some(Period::Within(over));
-        term(self.measure(Measure { events, each: None, condition: None, shape, within }))
+        let measure = Measure { events, each: None, condition: None, shape, within, ended: Vec::new() };
+        let named: Vec<EventName> = measure.all_events().cloned().collect();
+        let ended = self.ended(&named);
+        term(self.measure(Measure { ended, ..measure }))
     }
 
     fn step(&mut self, step: TypedStep) -> SequenceStep {

@@ -6,10 +6,12 @@
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
 mod bytes;
+mod circles;
 mod clock;
 mod consent;
 mod csv;
 mod define;
+mod derived_events;
 mod described;
 mod destinations;
 mod doubts;

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use dataflows::definitions::{HashBucket, PersonTerm};
 use dataflows::model::{EventName, Number, ValueType};
 
+use super::derived_events::{self, DerivedAtHand};
 use super::duration::parse_ms;
 use super::elsewhere::elsewhere;
 use super::event::{array_of, root_of};
@@ -378,10 +379,17 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         Some(each) => Some((array_of(checker, &each.value, "each => properties.products")?, each.value.place)),
     };
     // An aggregate may stand in a condition on the elements of a list, which are others.
-    let outer =
+    let outer_items =
         std::mem::replace(&mut checker.items, array.as_ref().map(|(array, _)| ItemScope::new(Some(array.clone()))));
+    let at_hand = call.positional.first().and_then(|event| derived_events::named_at(checker, event));
+    if let (Some(DerivedAtHand::Ended(_)), Some((_, place))) = (&at_hand, &array) {
+        let problem = ProjectProblem::at(*place, "an ended session has no arrays");
+        checker.report(problem.help("`each` is about events that are sent"));
+    }
+    let outer_events = std::mem::replace(&mut checker.at_hand, at_hand);
     let found = aggregate_of_rows(checker, call, place);
-    let items = std::mem::replace(&mut checker.items, outer);
+    checker.at_hand = outer_events;
+    let items = std::mem::replace(&mut checker.items, outer_items);
     let (mut aggregate, variable) = found?;
     if let (Some((array, place)), Some(items)) = (array, items) {
         let count = checker.count_of(&array, place)?;

@@ -48,7 +48,7 @@ pub fn reads(definitions: &Definitions) -> Vec<DefinitionReads> {
                 true => reads.of_all_events.extend(fields),
                 false => {
                     let fields: BTreeSet<FieldId> = fields.collect();
-                    reads.events.extend(forward.events.iter().map(|event| (event.clone(), fields.clone())));
+                    reads.events.extend(sent(&forward.events).map(|event| (event.clone(), fields.clone())));
                 }
             }
         }
@@ -76,10 +76,15 @@ impl DefinitionReads {
         if measure.events.is_empty() {
             self.of_all_events.extend(&fields);
         }
-        for event in &measure.events {
+        for event in sent(&measure.events) {
             self.events.entry(event.clone()).or_default().extend(&fields);
         }
     }
+}
+
+/// Without those that nobody sends.
+fn sent(events: &[EventName]) -> impl Iterator<Item = &EventName> {
+    events.iter().filter(|event| event.derived().is_none())
 }
 
 fn fields_of(expression: &Expression<EventTerm>) -> Vec<FieldId> {

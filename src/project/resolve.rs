@@ -22,8 +22,8 @@ use super::problem::ProjectProblem;
 use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Replay, Secret, Source, Storage};
 use super::section::List;
 use super::text::SubstitutedText;
-use super::triggers;
-use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
+use super::triggers::{self, DeclaredTrigger};
+use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage, WrittenTrigger};
 use crate::limits::{CLUSTER_TOKEN_BYTES_MIN, SOURCES_MAX};
 use crate::observe::logging::filter;
 
@@ -104,9 +104,13 @@ pub(super) fn resolve(
     };
     let history = history::resolve(written.history, &mut problems);
 
-    let trigger_names = written.triggers.iter().map(|trigger| trigger.name.clone()).collect();
+    let trigger = |trigger: &WrittenTrigger| DeclaredTrigger {
+        name: trigger.name.clone(),
+        payload: trigger.payload.iter().map(|(name, _)| name.value.as_str().into()).collect(),
+    };
+    let declared_triggers = written.triggers.iter().map(trigger).collect();
     let declared = Declared {
-        trigger_names,
+        triggers: declared_triggers,
         purposes: written.purposes,
         attributes: written.attributes,
         sessions: written.sessions,

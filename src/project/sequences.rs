@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use dataflows::definitions::Window;
 use dataflows::model::{EventName, ValueType};
 
+use super::derived_events;
 use super::duration::parse_ms;
 use super::infer::Checker;
 use super::names::{Alphabet, check_count, check_name};
@@ -52,13 +53,6 @@ pub(super) struct TypedFilter {
     /// Sorted and each once; none means all.
     pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
-}
-
-impl TypedSequence {
-    /// Those of its steps, then that of what must not follow on them.
-    pub(super) fn filters(&self) -> impl Iterator<Item = &TypedFilter> {
-        self.steps.iter().map(|step| &step.takes).chain(self.absent.iter().map(|(filter, _)| filter))
-    }
 }
 
 /// What is asked of a sequence.
@@ -404,8 +398,11 @@ fn filter<'c>(
         return None;
     };
     checker.begin_use();
+    let at_hand = derived_events::named_at(checker, event);
+    let outer = std::mem::replace(&mut checker.at_hand, at_hand);
     let condition =
         named("where").map(|value| checker.expect(&value.value, ValueType::Bool, "the condition in `where`"));
+    checker.at_hand = outer;
     let events = events(checker, event, call, example)?;
     Some((TypedFilter { events, condition }, named("within")))
 }

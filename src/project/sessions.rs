@@ -23,6 +23,9 @@ use crate::limits::{SESSION_VALUES_MAX, SESSIONS_MAX};
 /// What the names of what is asked of a session begin with.
 const ROOT: &str = "session";
 
+/// What follows on the name of a session in that of the event that it has ended.
+pub(super) const ENDED: &str = " ended";
+
 /// What is asked of every session beside its values.
 const OWN: [(&str, ValueType, RunningTerm); 3] = [
     ("start", ValueType::Time, RunningTerm::Start),
@@ -56,6 +59,8 @@ pub(super) type NamedSessions = BTreeMap<CompactString, Option<TypedSession>>;
 pub(super) fn declare(checker: &mut Checker, written: Vec<WrittenSession>) {
     let first = written.first().map(|session| session.name.place);
     check_count(written.len(), SESSIONS_MAX, "sessions", first, &mut checker.problems);
+    // Names come first: that of one that has ended is no plain event in another one.
+    checker.sessions.extend(written.iter().map(|session| (session.name.value.as_str().into(), None)));
     for written in written.into_iter().take(SESSIONS_MAX) {
         check_name(&written.name, "a session", Alphabet::Word, &mut checker.problems);
         let name = CompactString::from(written.name.value.as_str());
@@ -73,7 +78,11 @@ fn session(checker: &mut Checker, written: WrittenSession) -> Option<TypedSessio
             checker.report(problem.help("list what it is of: events = [\"page\"]; without `events` it is of all"));
             return None;
         }
-        Some(events) => listed_events(events, checker),
+        Some(events) => {
+            let events = listed_events(events, checker);
+            no_ended(checker, &events, name.place);
+            events
+        }
     };
     let per = match per {
         None => None,
@@ -123,6 +132,7 @@ fn value(
         checker.report(ProjectProblem::at(node.place, format!("`{}` is no value of a session", call.name)).help(HELP));
         return None;
     };
+    no_ended(checker, &aggregate.events, node.place);
     let asked = match &aggregate.function {
         AggregateFunction::Count => RunTerm::Count,
         AggregateFunction::Sum(_) => RunTerm::Sum,
@@ -234,7 +244,7 @@ pub(super) fn value_of(
     Err(ProjectProblem::at(place, format!("the session has no value `{asked}`")).help(help))
 }
 
-fn value_named(
+pub(super) fn value_named(
     checker: &mut Checker,
     session: &TypedSession,
     asked: &str,
@@ -248,8 +258,31 @@ fn value_named(
     Some((RunningTerm::Value(u16::try_from(index).unwrap_or(u16::MAX), *asked), *variable))
 }
 
+/// Reports the sessions that have ended among the events of a session.
+fn no_ended(checker: &mut Checker, events: &[EventName], place: TextSpan) {
+    if let Some(name) = events.iter().find(|event| ended_name(event).is_some()) {
+        let name = name.derived().unwrap_or_default();
+        let problem = ProjectProblem::at(place, format!("`{name}` cannot be an event of a session"));
+        checker.report(problem.help("a session is of what somebody does"));
+    }
+}
+
+/// The name of a session of which the event is that one has ended, where it is of any.
+pub(super) fn ended_name(event: &EventName) -> Option<&str> {
+    event.derived()?.strip_suffix(ENDED)
+}
+
+impl TypedSession {
+    /// What there is to ask of it, by name.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&str, RunningTerm)> {
+        let values = self.values.iter().zip(0..);
+        let values = values.map(|(value, place)| (value.name.as_str(), RunningTerm::Value(place, value.asked)));
+        OWN.iter().map(|(name, _, term)| (*name, *term)).chain(values)
+    }
+}
+
 /// What there is to ask of a session.
-fn value_names(session: &TypedSession) -> Vec<&str> {
+pub(super) fn value_names(session: &TypedSession) -> Vec<&str> {
     let own = OWN.iter().map(|(own, ..)| *own);
     session.values.iter().map(|value| value.name.as_str()).chain(own).collect()
 }

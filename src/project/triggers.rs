@@ -10,6 +10,7 @@ use dataflows::definitions::{
 use dataflows::model::{EventName, ValueType};
 
 use super::clock::place_clocks;
+use super::derived_events::{self, DerivedAtHand};
 use super::destinations::{ResolvedDestinations, known_identifiers};
 use super::duration::parse_ms;
 use super::infer::{Checker, FieldUse, Scope};
@@ -29,6 +30,9 @@ use crate::limits::{TRIGGER_PAYLOAD_MAX, TRIGGERS_MAX};
 /// How late a message may be where a trigger does not say.
 const MAX_LATENESS_MS: u64 = 15 * 60 * 1_000;
 
+/// How late a session may be where it is sent as an event.
+const SENT_LATENESS_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// How long a firing counts at least.
 const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
@@ -41,6 +45,7 @@ const TIME: &str = "occurred_at";
 /// A trigger, of which the names are resolved and the types have variables.
 pub(super) struct TypedTrigger {
     pub(super) name: CompactString,
+    pub(super) place: TextSpan,
     pub(super) on: TypedOccasion,
     pub(super) wait_ms: u64,
     pub(super) max_lateness_ms: u64,
@@ -82,9 +87,16 @@ pub(super) enum TypedRoutes {
 /// What can be asked of the occurrence at hand while the expressions of a trigger are checked.
 pub(super) enum OccurrenceScope {
     /// Fields of the event, each as it is written.
-    Event(BTreeMap<String, (u16, Variable)>, Vec<Typed<EventReference>>),
+    Event(BTreeMap<String, (u16, Variable)>, Vec<Typed<EventReference>>, Option<DerivedAtHand>),
     Session(TypedSession),
     Other,
+}
+
+/// A trigger as far as others may refer to it.
+pub(super) struct DeclaredTrigger {
+    pub(super) name: SubstitutedText,
+    /// The names in its payload.
+    pub(super) payload: Vec<CompactString>,
 }
 
 /// What is derived from what the project declares, by the name under which it is an event.
@@ -92,7 +104,9 @@ pub(super) enum OccurrenceScope {
 enum DerivedEvent<'n> {
     Ended(&'n str),
     Completed(&'n str),
-    Fired(&'n str),
+    Fired,
+    /// Of an audience.
+    Crossed,
 }
 
 fn derived<'n>(checker: &Checker, name: &'n str) -> Option<DerivedEvent<'n>> {
@@ -100,7 +114,8 @@ fn derived<'n>(checker: &Checker, name: &'n str) -> Option<DerivedEvent<'n>> {
     match what {
         "ended" => checker.sessions.contains_key(of).then_some(DerivedEvent::Ended(of)),
         "completed" => checker.sequences.contains_key(of).then_some(DerivedEvent::Completed(of)),
-        "fired" => checker.triggers.contains(of).then_some(DerivedEvent::Fired(of)),
+        "fired" => checker.triggers.contains_key(of).then_some(DerivedEvent::Fired),
+        "entered" | "left" => checker.audiences.contains_key(of).then_some(DerivedEvent::Crossed),
         _ => None,
     }
 }
@@ -108,24 +123,30 @@ fn derived<'n>(checker: &Checker, name: &'n str) -> Option<DerivedEvent<'n>> {
 /// The event of this name, as a definition writes it.
 pub(super) fn event_name(checker: &mut Checker, name: &str, place: TextSpan) -> EventName {
     match derived(checker, name) {
-        Some(DerivedEvent::Fired(_)) => EventName::of_derived(name),
-        Some(DerivedEvent::Ended(_) | DerivedEvent::Completed(_)) => {
+        Some(DerivedEvent::Fired | DerivedEvent::Ended(_) | DerivedEvent::Crossed) => EventName::of_derived(name),
+        Some(DerivedEvent::Completed(sequence)) => {
             let problem = ProjectProblem::at(place, format!("`{name}` is derived, and only triggers can be on it"));
-            let help =
-                format!("write it in `on` of a trigger; an event that is sent under this name is \"track:{name}\"");
+            let help = format!(
+                "elsewhere it is count_of({sequence}) and last_of({sequence}); an event that is sent under this name is \
+                 \"track:{name}\""
+            );
             checker.report(problem.help(help));
             EventName::from(name)
         }
-        None => EventName::from(name),
+        None => {
+            no_such_thing(checker, name, place);
+            EventName::from(name)
+        }
     }
 }
 
 /// Takes note of the names of all triggers: any expression may name their firings.
-pub(super) fn declare(checker: &mut Checker, names: &[SubstitutedText]) {
-    check_count(names.len(), TRIGGERS_MAX, "triggers", names.first().map(|name| name.place), &mut checker.problems);
-    for name in names {
+pub(super) fn declare(checker: &mut Checker, declared: &[DeclaredTrigger]) {
+    let first = declared.first().map(|trigger| trigger.name.place);
+    check_count(declared.len(), TRIGGERS_MAX, "triggers", first, &mut checker.problems);
+    for DeclaredTrigger { name, payload } in declared {
         check_name(name, "a trigger", Alphabet::Word, &mut checker.problems);
-        checker.triggers.insert(name.value.as_str().into());
+        checker.triggers.insert(name.value.as_str().into(), payload.clone());
     }
 }
 
@@ -137,11 +158,49 @@ pub(super) fn resolve(
 ) -> Vec<TypedTrigger> {
     written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     written.truncate(TRIGGERS_MAX);
-    let places: Vec<TextSpan> = written.iter().map(|trigger| trigger.name.place).collect();
-    let resolved: Vec<Option<TypedTrigger>> =
-        written.into_iter().map(|trigger| one(checker, trigger, destinations)).collect();
-    circles(checker, &resolved, &places);
-    resolved.into_iter().flatten().collect()
+    let mut resolved: Vec<TypedTrigger> =
+        written.into_iter().filter_map(|trigger| one(checker, trigger, destinations)).collect();
+    resolved.extend(sent_sessions(checker, destinations));
+    resolved
+}
+
+/// What sends the sessions that have ended to destinations which list them among their events.
+fn sent_sessions(checker: &mut Checker, destinations: &ResolvedDestinations) -> Vec<TypedTrigger> {
+    let mut names: Vec<&EventName> = destinations.forwards.iter().flat_map(|forward| &forward.events).collect();
+    names.sort();
+    names.dedup();
+    let mut triggers = Vec::new();
+    for name in names {
+        let session = sessions::ended_name(name).and_then(|session| checker.sessions.get(session)?.clone());
+        let (Some(session), Some(name)) = (session, name.derived()) else { continue };
+        let Some(record) = record(checker, TextSpan::default()) else { continue };
+        let asked = session.asked().map(|(name, term)| (CompactString::from(name), term));
+        let mut payload: Vec<(CompactString, Typed<PersonName>)> = asked
+            .map(|(name, term)| {
+                let kind = TypedKind::Term(PersonName::Term(PersonTerm::Occurrence(OccurrenceTerm::Session(term))));
+                (name, Typed { variable: checker.types.unknown(), kind })
+            })
+            .collect();
+        payload.sort_by(|(a, _), (b, _)| a.cmp(b));
+        triggers.push(TypedTrigger {
+            name: name.into(),
+            place: TextSpan::default(),
+            on: TypedOccasion::Session(session),
+            wait_ms: 0,
+            max_lateness_ms: SENT_LATENESS_MS,
+            when: None,
+            unless: None,
+            at_most: None,
+            requires_consent: None,
+            routes: TypedRoutes::All(Vec::new()),
+            payload,
+            identifiers: Vec::new(),
+            cause: name.into(),
+            record,
+            kept_ms: 2 * SENT_LATENESS_MS,
+        });
+    }
+    triggers
 }
 
 fn one(checker: &mut Checker, written: WrittenTrigger, destinations: &ResolvedDestinations) -> Option<TypedTrigger> {
@@ -182,7 +241,7 @@ fn one(checker: &mut Checker, written: WrittenTrigger, destinations: &ResolvedDe
         payload.extend(expression(checker, text, None).map(|typed| (key_name, typed)));
     }
     payload.sort_by(|(a, _), (b, _)| a.cmp(b));
-    if let (TypedOccasion::Event { looked_at, .. }, Some(OccurrenceScope::Event(_, found))) =
+    if let (TypedOccasion::Event { looked_at, .. }, Some(OccurrenceScope::Event(_, found, _))) =
         (&mut occasion, checker.occurrence.take())
     {
         *looked_at = found;
@@ -196,6 +255,7 @@ fn one(checker: &mut Checker, written: WrittenTrigger, destinations: &ResolvedDe
     let record = record(checker, written.name.place)?;
     Some(TypedTrigger {
         name,
+        place: written.name.place,
         on: occasion,
         wait_ms,
         max_lateness_ms: written.max_lateness_ms.unwrap_or(MAX_LATENESS_MS),
@@ -234,25 +294,28 @@ fn occasion(
             let sequence = checker.sequences.get(sequence)?.clone()?;
             Some((TypedOccasion::Sequence(sequence), OccurrenceScope::Other))
         }
-        Some(DerivedEvent::Fired(_)) | None => {
+        Some(DerivedEvent::Fired | DerivedEvent::Crossed) | None => {
             let problems = checker.problems.len();
             super::event_names::check_event_name(on, &mut checker.problems);
-            no_such_thing(checker, on);
+            let event = event_name(checker, name, on.place);
+            if of.is_none() {
+                bare_name(checker, on);
+                checker.doubts.event(on);
+            }
             if checker.problems.len() > problems {
                 return None;
             }
-            if of.is_none() {
-                checker.doubts.event(on);
-            }
-            let event = event_name(checker, name, on.place);
+            let at_hand = derived_events::at_hand(checker, &event);
+            checker.at_hand.clone_from(&at_hand);
             let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
                 let node = checker.settle(parse(&text))?;
                 checker.doubts.of_event(&node);
                 checker.begin_use();
                 Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
             });
+            checker.at_hand = None;
             let looked_at = Vec::new();
-            let scope = OccurrenceScope::Event(BTreeMap::new(), Vec::new());
+            let scope = OccurrenceScope::Event(BTreeMap::new(), Vec::new(), at_hand);
             Some((TypedOccasion::Event { event, condition, looked_at }, scope))
         }
     }
@@ -296,16 +359,17 @@ fn schedule(
 }
 
 /// Reports a name that looks like something derived of what the project does not declare.
-fn no_such_thing(checker: &mut Checker, on: &SubstitutedText) {
-    let name = on.value.trim();
+fn no_such_thing(checker: &mut Checker, name: &str, place: TextSpan) {
     let Some((of, what)) = name.rsplit_once(' ').filter(|_| derived(checker, name).is_none()) else { return };
     let is_of = [
         (checker.sessions.contains_key(of), "a session", "ended"),
         (checker.sequences.contains_key(of), "a sequence", "completed"),
-        (checker.triggers.contains(of), "a trigger", "fired"),
+        (checker.triggers.contains_key(of), "a trigger", "fired"),
+        (checker.audiences.contains_key(of) && !what.starts_with("enter"), "an audience", "left"),
+        (checker.audiences.contains_key(of), "an audience", "entered"),
     ];
     if let Some((_, kind, happens)) = is_of.into_iter().find(|(is_one, ..)| *is_one) {
-        let problem = ProjectProblem::at(on.place, format!("`{of}` is {kind}, and `{name}` is nothing of it"));
+        let problem = ProjectProblem::at(place, format!("`{of}` is {kind}, and `{name}` is nothing of it"));
         let help = format!("write \"{of} {happens}\"; an event that is sent under this name is \"track:{name}\"");
         checker.report(problem.help(help));
         return;
@@ -313,13 +377,32 @@ fn no_such_thing(checker: &mut Checker, on: &SubstitutedText) {
     let known: Vec<&str> = match what {
         "ended" => checker.sessions.keys().map(CompactString::as_str).collect(),
         "completed" => checker.sequences.keys().map(CompactString::as_str).collect(),
-        "fired" => checker.triggers.iter().map(CompactString::as_str).collect(),
+        "fired" => checker.triggers.keys().map(CompactString::as_str).collect(),
+        "entered" | "left" => checker.audiences.keys().map(CompactString::as_str).collect(),
         _ => return,
     };
     if let Some(near) = did_you_mean(of, known.iter().copied()) {
-        let problem = ProjectProblem::at(on.place, format!("nothing of the name `{of}` is {what}"));
+        let problem = ProjectProblem::at(place, format!("nothing of the name `{of}` is {what}"));
         checker.report(problem.help(near));
     }
+}
+
+/// Reports what a trigger cannot be on: the name of something of which events are derived, or the text of a schedule.
+fn bare_name(checker: &mut Checker, on: &SubstitutedText) {
+    let name = on.value.trim();
+    let help = if checker.audiences.contains_key(name) {
+        format!("`{name}` is an audience: write \"{name} entered\" or \"{name} left\"")
+    } else if checker.sessions.contains_key(name) {
+        format!("`{name}` is a session: write \"{name} ended\"")
+    } else if checker.sequences.contains_key(name) {
+        format!("`{name}` is a sequence: write \"{name} completed\"")
+    } else if checker.triggers.contains_key(name) {
+        format!("`{name}` is a trigger: write \"{name} fired\"")
+    } else {
+        return;
+    };
+    let problem = ProjectProblem::at(on.place, format!("`{name}` is no event"));
+    checker.report(problem.help(format!("{help}; an event that is sent under this name is \"track:{name}\"")));
 }
 
 /// An expression over the person and the occurrence; a condition where `role` says what of.
@@ -448,7 +531,9 @@ fn of_occurrence(
             let variable = checker.types.known(Class::Is(ValueType::Time), place);
             Ok(Some((term(OccurrenceTerm::Time), variable)))
         }
-        ([first, rest @ ..], OccurrenceScope::Event(known, looked_at)) if first == EVENT && !rest.is_empty() => {
+        ([first, rest @ ..], OccurrenceScope::Event(known, looked_at, at_hand))
+            if first == EVENT && !rest.is_empty() =>
+        {
             let written = name.written();
             if let Some((index, variable)) = known.get(&written) {
                 return Ok(Some((term(OccurrenceTerm::Value(*index)), *variable)));
@@ -459,7 +544,10 @@ fn of_occurrence(
                 let problem = ProjectProblem::at(place, format!("an event has no `{}`", rest.join(".")));
                 return Err(problem.help(format!("did you mean `event.properties.{}`?", rest.join("."))));
             }
-            let (reference, variable) = EventReference::name(checker, &of_event, place)?;
+            checker.at_hand.clone_from(at_hand);
+            let found = EventReference::name(checker, &of_event, place);
+            checker.at_hand = None;
+            let (reference, variable) = found?;
             checker.begin_use();
             let index = u16::try_from(looked_at.len()).unwrap_or(u16::MAX);
             known.insert(written, (index, variable));
@@ -486,39 +574,5 @@ fn of_occurrence(
             Err(problem.help(format!("that of the event that the trigger is on is `event.{written}`")))
         }
         _ => Ok(None),
-    }
-}
-
-/// Reports triggers that set each other off in a circle.
-fn circles(checker: &mut Checker, triggers: &[Option<TypedTrigger>], places: &[TextSpan]) {
-    let place_of = |name: &str| triggers.iter().position(|of| of.as_ref().is_some_and(|of| of.name == name));
-    let set_off_by = |trigger: &Option<TypedTrigger>| -> Vec<usize> {
-        let Some(trigger) = trigger else { return Vec::new() };
-        let events: Vec<&EventName> = match &trigger.on {
-            TypedOccasion::Event { event, .. } => vec![event],
-            TypedOccasion::Schedule(..) => Vec::new(),
-            TypedOccasion::Session(session) => session.events.iter().collect(),
-            TypedOccasion::Sequence(sequence) => sequence.filters().flat_map(|filter| &filter.events).collect(),
-        };
-        let fired = events.into_iter().filter_map(|event| event.derived()?.strip_suffix(" fired"));
-        fired.filter_map(place_of).collect()
-    };
-    let before: Vec<Vec<usize>> = triggers.iter().map(set_off_by).collect();
-    let mut is_done = vec![false; triggers.len()];
-    // Triggers are few, and rounds as many as the longest chain of them.
-    loop {
-        let next = (0..triggers.len()).find(|at| !is_done[*at] && before[*at].iter().all(|other| is_done[*other]));
-        match next {
-            Some(at) => is_done[at] = true,
-            None => break,
-        }
-    }
-    let in_circles: Vec<usize> = (0..triggers.len()).filter(|at| !is_done[*at]).collect();
-    if let Some(first) = in_circles.first() {
-        let names: Vec<&str> =
-            in_circles.iter().filter_map(|at| triggers[*at].as_ref().map(|of| of.name.as_str())).collect();
-        let problem =
-            ProjectProblem::at(places[*first], format!("triggers set each other off in a circle: {}", listed(&names)));
-        checker.report(problem.help("a trigger may be on the firings only of those that its own do not set off"));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
-use dataflows::definitions::{Definitions, EventFilter, MeasureId, Occasion, Sequence, Trigger};
+use dataflows::definitions::{Definitions, MeasureId, Occasion, Trigger};
 use dataflows::model::{Event, EventName, Firing, Position, Tick};
 use dataflows::relations::FiringChange;
 use serde::Serialize;
@@ -120,7 +120,7 @@ impl<'p> ReplayedTriggers<'p> {
         for (at, change) in self.fired.try_iter() {
             match change {
                 FiringChange::Fires(firing) => decided.push((at, *firing)),
-                FiringChange::Waits(..) => {}
+                FiringChange::Waits(..) | FiringChange::Limited(..) => {}
                 FiringChange::Refused(_, position) => _ = self.sent.remove(&position),
             }
         }
@@ -176,18 +176,21 @@ fn names_firings(events: &[EventName]) -> bool {
 
 /// Whether anything reads what triggers fire, beside the triggers themselves.
 pub(super) fn are_read(definitions: &Definitions) -> bool {
-    let is_own = |id: MeasureId| definitions.triggers.iter().any(|trigger| trigger.firings == id);
-    let reads = |filter: &EventFilter| names_firings(&filter.events);
+    let is_own = |id: MeasureId| definitions.triggers.iter().any(|trigger| trigger.firings == Some(id));
     definitions.measures.iter().enumerate().any(|(index, measure)| {
-        let mut filters = measure.shape.sequence().into_iter().flat_map(Sequence::filters);
-        let is_of_firings = names_firings(&measure.events) || filters.any(reads);
-        is_of_firings && !is_own(MeasureId::new(index))
+        // Sessions that have ended are there without a record.
+        let is_recorded =
+            |event: &EventName| event.derived().is_some() && measure.ended.iter().all(|ended| ended.name != *event);
+        measure.all_events().any(is_recorded) && !is_own(MeasureId::new(index))
     })
 }
 
 fn line(record: &[u8], decided: Tick, due: Tick) -> Option<String> {
     let record = FiringRecord::read(record)?;
     let firing = record.firing();
+    if firing.is_event() {
+        return None;
+    }
     let line = MessageLine {
         decided,
         due,

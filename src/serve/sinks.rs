@@ -1,6 +1,7 @@
 //! Where what the engine gives goes: to the destinations, and to those who have to know how far it is. And what destinations are
 //! told of events beside that.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,10 +48,11 @@ pub(super) fn choice(project: &Project, skipped: Vec<Arc<Skipped>>) -> Choice {
         .collect();
     Box::new(move |tick, event, raw, to| {
         if event.name.derived().is_some() {
-            // A message goes where it was decided that it goes.
+            // A message goes where it was decided that it goes, and what is none to whom lists it.
             let record = FiringRecord::read(raw);
             let goes_to = |name: &CompactString| {
-                record.as_ref().is_some_and(|record| record.firing().to.iter().any(|to| **to == **name))
+                let is_for = |to: &[Cow<'_, str>]| to.is_empty() || to.iter().any(|to| **to == **name);
+                record.as_ref().is_some_and(|record| is_for(&record.firing().to))
             };
             return to.retain(|id| goes_to(&destinations[id.index()].0));
         }

@@ -4,7 +4,8 @@
 
 mod calendar;
 mod clocks;
-mod dataflow;
+pub mod dataflow;
+mod ended;
 mod functions;
 mod itself;
 mod limits;

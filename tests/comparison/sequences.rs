@@ -51,7 +51,8 @@ fn times() -> impl Strategy<Value = u16> {
     prop_oneof![3 => Just(1), 1 => 2..4u16]
 }
 
-fn measure() -> impl Strategy<Value = Measure> {
+/// Some sequence.
+pub fn measure() -> impl Strategy<Value = Measure> {
     let step = (filter(), times(), prop_oneof![1 => Just(None), 1 => wait_ms().prop_map(Some)]);
     let step = step.prop_map(|(takes, times, within_ms)| SequenceStep { takes, times, within_ms });
     let end = prop_oneof![

@@ -29,7 +29,7 @@ const SESSIONS: usize = 4;
 const AGO_MS: i64 = 7;
 
 /// Few people, and what says which of several devices an event is from.
-const WHO: [&[&str]; 12] = [
+pub const WHO: [&[&str]; 12] = [
     &["user_id:1"],
     &["anonymous_id:a1"],
     &["user_id:1", "anonymous_id:a1"],
@@ -82,7 +82,8 @@ fn value(names: &'static [&'static str]) -> impl Strategy<Value = Measure> {
     (value, of).prop_map(|(value, names)| Measure { events: events(&names).events, ..value })
 }
 
-fn measure() -> impl Strategy<Value = Measure> {
+/// Some sessions.
+pub fn measure() -> impl Strategy<Value = Measure> {
     const NAMES: [&[&str]; 5] = [&[ORDERED], &[VIEWED], &[ORDERED, VIEWED], &["identify", VIEWED], &[]];
     let gap_ms = prop_oneof![6 => 1..NEAR_MS, 2 => prop::sample::select(&[18, 25, 32, 60, 1_000, 60_000][..])];
     let per = prop::sample::select(&["anonymous_id", "anonymous_id", "device_id", "user_id", "email"][..]);
@@ -93,7 +94,7 @@ fn measure() -> impl Strategy<Value = Measure> {
 }
 
 /// What can be asked of a value.
-fn terms(value: &Measure) -> &'static [RunTerm] {
+pub fn terms(value: &Measure) -> &'static [RunTerm] {
     match value.shape {
         MeasureShape::Count => &[RunTerm::Count],
         MeasureShape::Sum(_) => &[RunTerm::Sum, RunTerm::Average],
@@ -152,7 +153,7 @@ fn case_of(seed: u64, events_max: usize) -> (Case, Definitions) {
 }
 
 /// These and others: as many times as many as are asked for.
-fn seeds(of: Range<u64>) -> impl Iterator<Item = u64> {
+pub fn seeds(of: Range<u64>) -> impl Iterator<Item = u64> {
     let first = from_environment("DELTAIC_TEST_SEED").unwrap_or(1);
     let many = from_environment("DELTAIC_TEST_CASES").unwrap_or(1);
     (of.start..of.start + (of.end - of.start) * many).map(move |seed| first * 10_000 + seed)

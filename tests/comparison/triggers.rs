@@ -1,5 +1,6 @@
 //! Random triggers over random histories of few people who do much at a time, with a log from which what fired comes back.
 
+mod crossings;
 mod drafts;
 mod itself;
 
@@ -84,7 +85,8 @@ impl DecidingDataflow {
         let mut all = AllDecisions::new();
         for (at, changes) in std::mem::replace(&mut self.changes, later) {
             // Of what waits there may be several at one tick.
-            let is_decided = |change: &FiringChange| !matches!(change, FiringChange::Waits(..));
+            let is_decided =
+                |change: &FiringChange| !matches!(change, FiringChange::Waits(..) | FiringChange::Limited(..));
             for (change, diff) in changes.into_iter().filter(|(change, diff)| *diff != 0 && is_decided(change)) {
                 let count = self.there.entry(change.clone()).or_default();
                 *count += diff;
@@ -121,7 +123,8 @@ fn decided_at_once(
     let mut ticks: BTreeMap<Tick, Vec<(Tick, Event)>> =
         trigger_ticks(definitions, history).into_iter().map(|tick| (tick, Vec::new())).collect();
     // Until nobody waits.
-    let longest = definitions.triggers.iter().map(|trigger| trigger.max_lateness_ms).max().unwrap_or_default();
+    let waits = definitions.triggers.iter().filter(|trigger| !trigger.on.is_crossing());
+    let longest = waits.map(|trigger| trigger.max_lateness_ms).max().unwrap_or_default();
     if let Some((last, _)) = ticks.last_key_value() {
         ticks.insert(last.after_ms(10 * longest), Vec::new());
     }

@@ -93,5 +93,12 @@ pub fn list(elements: impl IntoIterator<Item = Option<Value>>) -> Value {
 
 /// A measure.
 pub fn measure(event: &str, shape: MeasureShape, within: Option<Window>) -> Measure {
-    Measure { events: vec![event.into()], each: None, condition: None, shape, within: within.map(Period::Within) }
+    Measure {
+        events: vec![event.into()],
+        each: None,
+        condition: None,
+        shape,
+        within: within.map(Period::Within),
+        ended: Vec::new(),
+    }
 }

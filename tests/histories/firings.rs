@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{Definitions, EventTerm, FieldId, FieldRoot, MeasureShape, PathStep, Trigger};
-use dataflows::expression::Expression;
-use dataflows::model::{Event, EventName, Firing, Identifiers, Position, Tick, Value};
+use dataflows::definitions::Definitions;
+use dataflows::model::{Event, Firing, Identifiers, Position, Tick};
 
 use super::identifier;
-use crate::oracle::{TickDecisions, trigger_ticks};
+use crate::oracle::{TickDecisions, firing_record, trigger_ticks};
 
 /// The place of the first record within its tick: behind all other events.
 const FIRST_INDEX: u32 = 1_000;
@@ -51,13 +50,16 @@ pub fn play(
             for firing in &decisions.fires {
                 let trigger = &definitions.triggers[firing.trigger.index()];
                 // When the wait for it ends at the latest, and at once where it is too late already.
-                ticks.insert(firing.due.after_ms(trigger.max_lateness_ms).max(tick.next()));
+                if !trigger.on.is_crossing() {
+                    ticks.insert(firing.due.after_ms(trigger.max_lateness_ms).max(tick.next()));
+                }
                 let arrival = comes_back(firing).map(|ms| decided.after_ms(ms).max(tick.next()));
                 played.recorded.push((decided, arrival));
                 let Some(arrival) = arrival else { continue };
                 let position = Position { tick: arrival, process: 0, index };
                 index += 1;
-                let record = record(definitions, trigger, firing, decided, position);
+                let identifiers = Identifiers::new([identifier(&firing.holder)].into(), 0);
+                let record = firing_record(definitions, firing, (decided, position), identifiers);
                 ticks.extend(trigger_ticks(definitions, &[(arrival, record.clone())]));
                 coming.entry(arrival).or_default().push(record);
             }
@@ -67,32 +69,4 @@ pub fn play(
         }
     }
     played
-}
-
-/// The record of what was decided at a tick.
-fn record(definitions: &Definitions, trigger: &Trigger, firing: &Firing, decided: Tick, position: Position) -> Event {
-    let MeasureShape::Events(values) = &definitions.measures[trigger.firings.index()].shape else {
-        panic!("firings are events")
-    };
-    let field = |value: &Expression<EventTerm>| match value {
-        Expression::Term(EventTerm::Field(field)) => *field,
-        _ => panic!("it is a field"),
-    };
-    let mut fields = vec![(field(&values[0]), Value::text(&firing.span.to_string()))];
-    fields.extend(firing.same.iter().map(|same| (field(&values[1]), same.clone())));
-    for (name, value) in &firing.payload {
-        let is_it = |path: &[PathStep]| path == [PathStep::Member(name.clone())];
-        let of_payload =
-            definitions.fields.iter().position(|field| field.root == FieldRoot::Properties && is_it(&field.path));
-        fields.extend(of_payload.map(|place| (FieldId::new(place), value.clone())));
-    }
-    fields.sort();
-    Event {
-        timestamp: decided,
-        position,
-        name: EventName::of_derived(&format!("{} fired", trigger.name)),
-        identifiers: Identifiers::new([identifier(&firing.holder)].into(), 0),
-        fields,
-        ..Event::default()
-    }
 }

@@ -13,11 +13,10 @@ mod known;
 pub mod lists;
 pub mod sequences;
 pub mod sessions;
-mod ticks;
 
+pub use crate::oracle::{interesting_ticks, ticks_of_change};
 pub use drafts::{Case, DraftedFact, EventDraft, When, cases, integers};
 pub use known::known_cases;
-pub use ticks::{interesting_ticks, ticks_of_change};
 
 use dataflows::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick};
 

@@ -52,6 +52,7 @@ pub fn sequence(
         condition: None,
         shape: MeasureShape::Sequence(Box::new(sequence)),
         within: Some(Period::Within(over)),
+        ended: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ pub fn session(names: &[&str], gap_ms: u64, per: Option<&str>, values: Vec<Measu
         condition: None,
         shape: MeasureShape::Session(Box::new(Session { gap_ms, per: per.map(Into::into), values })),
         within: None,
+        ended: Vec::new(),
     }
 }
 

@@ -45,6 +45,49 @@ pub fn counts(period: Option<&Period>, holder: IdentifierId, arrival: Tick, time
     has_arrived && has_happened && is_within
 }
 
+/// Whether an event of a measure counts at `now`: one that arrives, or the end of a session.
+pub fn counts_in(measure: &Measure, (arrival, event, holder): (Tick, &Event, IdentifierId), now: Tick) -> bool {
+    let period = measure.within.as_ref();
+    match measure.ended.iter().any(|ended| ended.name == event.name) {
+        true => counts_exactly(period, event.timestamp, now),
+        false => counts(period, holder, arrival, event.timestamp, now),
+    }
+}
+
+/// Whether what is of this time counts at `now`, to the millisecond and whenever it came.
+fn counts_exactly(period: Option<&Period>, timestamp: Tick, now: Tick) -> bool {
+    let (timestamp, now) = (timestamp.as_ms(), now.as_ms());
+    let is_old = |window: &Window| now - timestamp >= window.length_ms;
+    let is_within = || match period {
+        None => true,
+        Some(Period::Within(window)) => !is_old(window),
+        Some(Period::Aged { to, from }) => is_old(to) && !from.as_ref().is_some_and(is_old),
+        Some(Period::During(span, zone)) => {
+            let [end_of_its, end_of_next] = calendar::ends(*span, zone.name(), timestamp);
+            match span {
+                CalendarSpan::Yesterday | CalendarSpan::LastWeek | CalendarSpan::LastMonth | CalendarSpan::LastYear => {
+                    end_of_its <= now && now < end_of_next
+                }
+                _ => now < end_of_its,
+            }
+        }
+        Some(Period::UntilDue { .. }) => panic!("no trigger waits for it as an event"),
+    };
+    timestamp <= now && is_within()
+}
+
+/// The times at which the end of a session, of this time, may come to count or stop counting, beside that time.
+pub fn exact_edges(period: &Period, timestamp: u64) -> Vec<u64> {
+    match period {
+        Period::Within(window) => vec![timestamp + window.length_ms],
+        Period::Aged { to, from } => {
+            [*to].into_iter().chain(*from).map(|window| timestamp + window.length_ms).collect()
+        }
+        Period::During(span, zone) => calendar::ends(*span, zone.name(), timestamp).to_vec(),
+        Period::UntilDue { .. } => Vec::new(),
+    }
+}
+
 /// Whether an event has one of these names, or any where there are none. What the engine made counts only where it is named.
 pub fn is_named(names: &[EventName], event: &Event) -> bool {
     names.contains(&event.name) || (names.is_empty() && event.name.derived().is_none())
@@ -94,9 +137,7 @@ pub fn counted<'a>(
     let mut samples = Vec::new();
     for (arrival, event, holder) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
-        if !is_named(&measure.events, event)
-            || !counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now)
-        {
+        if !is_named(&measure.events, event) || !counts_in(measure, (*arrival, event, *holder), now) {
             continue;
         }
         for row in rows(definitions, measure, event) {

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod consent;
+mod crossings;
 mod expression;
 mod forwards;
 mod functions;
@@ -14,8 +15,10 @@ mod like;
 mod measures;
 mod numbers;
 mod person;
+mod records;
 mod sequences;
 mod sessions;
+mod ticks;
 mod triggers;
 
 #[cfg(test)]
@@ -33,8 +36,10 @@ pub use expression::evaluate;
 pub use forwards::{SentForward, forwarded};
 pub use functions::patterns::PATTERNS as REGEX_PATTERNS;
 pub use identity::strongest_unblocked;
-pub use measures::{edges, leaves_at};
+pub use measures::leaves_at;
 pub use person::consents;
+pub use records::firing_record;
+pub use ticks::{interesting_ticks, ticks_of_change};
 pub use triggers::{TickDecisions, TriggerOracle, trigger_ticks};
 
 use self::person::OraclePerson;

@@ -1,5 +1,6 @@
 //! One person: from identifiers and events to a profile.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{AudienceId, Definitions, EvaluationStep, IdentityRules, MeasureId, PersonTerm, TraitId};
@@ -15,7 +16,7 @@ use super::consent::OracleDecision;
 use super::expression::{evaluate, is_true};
 use super::measures::{CountedValue, counted};
 use super::sequences::{FoundSequence, found};
-use super::sessions::{FoundSession, asked, running};
+use super::sessions::{FoundSession, asked, ended_events, running, with_ended};
 
 /// What a measure comes to: what it counts, and the sequence or the running session that it looks for.
 struct OfMeasure<'a> {
@@ -25,7 +26,7 @@ struct OfMeasure<'a> {
 }
 
 /// What belongs to one person.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct OraclePerson<'a> {
     /// `type:value`.
     pub identifiers: BTreeSet<Text>,
@@ -50,13 +51,7 @@ impl OraclePerson<'_> {
 
     /// All that can be asked at `now`.
     pub fn asked<'a>(&'a self, definitions: &'a Definitions, id: ProfileId, now: Tick) -> AskedPerson<'a> {
-        // Of each measure once: several definitions may ask for it.
-        let of_measure = |measure| OfMeasure {
-            counted: counted(definitions, measure, &self.events, now),
-            sequence: found(definitions, measure, &self.events, now),
-            running: running(definitions, measure, &self.events, now),
-        };
-        let measured = definitions.measures.iter().map(of_measure).collect();
+        let measured = definitions.measures.iter().map(|_| OnceCell::new()).collect();
         let (record, derived) = (self.record(), Default::default());
         let mut asked = AskedPerson { person: self, definitions, now, id, record, measured, derived };
         for step in &definitions.order {
@@ -143,21 +138,41 @@ pub struct AskedPerson<'a> {
     now: Tick,
     id: ProfileId,
     record: Record,
-    measured: Vec<OfMeasure<'a>>,
+    /// Of each measure once: several definitions may ask for it.
+    measured: Vec<OnceCell<OfMeasure<'a>>>,
     derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
 }
 
-impl AskedPerson<'_> {
+impl<'a> AskedPerson<'a> {
     /// Whether they consent to a purpose.
     pub fn consents(&self, purpose: &str) -> bool {
         consents(&self.record, purpose)
     }
 
+    /// The audiences that they are in.
+    pub fn audiences(&self) -> &BTreeSet<AudienceId> {
+        &self.derived.1
+    }
+
+    fn measured(&self, id: MeasureId) -> &OfMeasure<'a> {
+        let AskedPerson { person, definitions, now, .. } = *self;
+        self.measured[id.index()].get_or_init(|| {
+            let measure = &definitions.measures[id.index()];
+            let ended = ended_events(definitions, measure, &person.events, now);
+            let events = with_ended(&person.events, &ended);
+            OfMeasure {
+                counted: counted(definitions, measure, &events, now),
+                sequence: found(definitions, measure, &events, now),
+                running: running(definitions, measure, &events, now),
+            }
+        })
+    }
+
     /// What a term says of them.
     pub fn term(&self, term: &PersonTerm) -> Option<Value> {
-        let AskedPerson { person, definitions, now, id, record, measured, derived: (traits, audiences) } = self;
-        let counted = |id: &MeasureId| &measured[id.index()].counted;
-        let sequence = |id: &MeasureId| measured[id.index()].sequence.as_ref().expect("it is a sequence");
+        let AskedPerson { person, definitions, now, id, record, derived: (traits, audiences), .. } = self;
+        let counted = |id: &MeasureId| &self.measured(*id).counted;
+        let sequence = |id: &MeasureId| self.measured(*id).sequence.as_ref().expect("it is a sequence");
         match term {
             PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
             PersonTerm::Sum(id) => counted(id).sum_over(1),
@@ -179,7 +194,7 @@ impl AskedPerson<'_> {
                 let latest = sequence(id).completions().iter().max()?;
                 Some(Value::Time((*latest).into()))
             }
-            PersonTerm::Running(id, term) => asked(measured[id.index()].running.as_ref(), *term),
+            PersonTerm::Running(id, term) => asked(self.measured(*id).running.as_ref(), *term),
             PersonTerm::Occurrence(_) => None,
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;

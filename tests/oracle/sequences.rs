@@ -5,7 +5,7 @@ use dataflows::limits::SEQUENCE_EVENTS_MAX;
 use dataflows::model::{Event, EventOrder, IdentifierId, Position, Tick, Value};
 
 use super::expression::{evaluate, is_true};
-use super::measures::{counts, event_term, is_named};
+use super::measures::{counts_in, event_term, is_named};
 
 /// What came of a sequence.
 pub struct FoundSequence {
@@ -183,7 +183,7 @@ fn fitting(
             arrival: *arrival,
             takes,
             same,
-            is_in_window: counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now),
+            is_in_window: counts_in(measure, (*arrival, event, *holder), now),
         })
     };
     let mut fitting: Vec<FittingEvent> = events.iter().filter_map(fit).collect();

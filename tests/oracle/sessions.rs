@@ -18,7 +18,7 @@ pub struct FoundSession<'a> {
 }
 
 /// Events of one person, each with its arrival and the identifier that it is about.
-type SessionEvents<'e> = Vec<(Tick, &'e Event, IdentifierId)>;
+pub type SessionEvents<'e> = Vec<(Tick, &'e Event, IdentifierId)>;
 
 /// The session of a measure that is running at `now`, from the events of one person.
 pub fn running<'a>(
@@ -44,6 +44,8 @@ pub struct FoundStretch<'a> {
     pub orders: Vec<EventOrder>,
     /// When the last one arrived.
     pub arrived: Tick,
+    /// The identifier that the last one is about.
+    holder: IdentifierId,
     /// Whether it has ended.
     pub has_ended: bool,
     /// What can be asked of it.
@@ -66,17 +68,52 @@ pub fn all_sessions<'a>(
 ) -> Vec<FoundStretch<'a>> {
     let session = measure.shape.session().expect("it is a session");
     let of = |stretch: SessionEvents<'_>| {
-        let (arrived, last, _) = stretch[stretch.len() - 1];
+        let (arrived, last, holder) = stretch[stretch.len() - 1];
         let order = |event: &Event| EventOrder { at: event.timestamp, position: event.position };
         FoundStretch {
             owner: session.per.as_ref().and_then(|kind| Some(owner(definitions, kind, last)?.id())),
             orders: stretch.iter().map(|(_, event, _)| order(event)).collect(),
             arrived,
+            holder,
             has_ended: now >= last.timestamp.after_ms(session.gap_ms),
             found: found(definitions, session, &stretch, now),
         }
     };
     stretches(definitions, measure, session, events, now).into_iter().map(of).collect()
+}
+
+/// The sessions of one person that have ended at `now`, as the events that a measure counts among its own, each with when it came to be and
+/// the identifier that its last event is about.
+pub fn ended_events(
+    definitions: &Definitions,
+    measure: &Measure,
+    events: &[(Tick, &Event, IdentifierId)],
+    now: Tick,
+) -> Vec<(Tick, Event, IdentifierId)> {
+    let mut all = Vec::new();
+    for ended in &measure.ended {
+        let of = &definitions.measures[ended.session.index()];
+        let gap_ms = of.shape.session().expect("it is a session").gap_ms;
+        let sessions = all_sessions(definitions, of, events, now);
+        for session in sessions.into_iter().filter(|session| session.has_ended) {
+            let EventOrder { at, position } = session.last();
+            let timestamp = at.after_ms(gap_ms);
+            let said = |(field, term): &(_, RunningTerm)| Some((*field, asked(Some(&session.found), *term)?));
+            let fields = ended.fields.iter().filter_map(said).collect();
+            let event = Event { timestamp, position, name: ended.name.clone(), fields, ..Event::default() };
+            all.push((timestamp.max(session.arrived), event, session.holder));
+        }
+    }
+    all
+}
+
+/// The events of one person, and the sessions that have ended, which a measure counts among them.
+pub fn with_ended<'e>(
+    events: &[(Tick, &'e Event, IdentifierId)],
+    ended: &'e [(Tick, Event, IdentifierId)],
+) -> SessionEvents<'e> {
+    let ended = ended.iter().map(|(came, event, holder)| (*came, event, *holder));
+    events.iter().copied().chain(ended).collect()
 }
 
 /// Of the identifiers of an event, that of a type whose session it is in.

@@ -9,24 +9,27 @@
 //!   late does not have it decided once more.
 //! - What waits is looked for once more when it is decided. Where nothing of it is left, it is as it was.
 //! - Where a person loses an identifier, the state before has nothing of what arrives then; the time is that tick's all the same. Nobody waits
-//!   for what fired before that.
+//!   for what fired before that: it is as if it were in the log.
 //! - Firings are among all events (`*`) nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{
-    Definitions, FiringLimit, IdentityRules, Measure, MeasureShape, Occasion, OccurrenceTerm, PersonTerm, SequenceEnd,
-    Trigger, TriggerId, TriggerRoutes,
+    Definitions, FiringLimit, IdentityRules, Measure, MeasureId, MeasureShape, Occasion, OccurrenceTerm, PersonTerm,
+    SequenceEnd, Trigger, TriggerId, TriggerRoutes,
 };
 use dataflows::model::{
-    Event, EventName, EventOrder, EventSpan, Firing, IdentifierId, Position, ProfileId, Text, Tick, Value,
+    Event, EventName, EventOrder, EventSpan, Firing, IdentifierId, Identifiers, Position, ProfileId, Text, Tick, Value,
 };
 
+use super::crossings::{OracleCrowd, crossings};
 use super::expression::{evaluate, is_true};
 use super::measures::{counts, event_term, is_named};
 use super::person::{AskedPerson, OraclePerson};
+use super::records::firing_record;
 use super::sequences::{OracleCompletion, completed};
-use super::sessions::{FoundStretch, all_sessions, asked};
+use super::sessions::{FoundStretch, all_sessions, asked, ended_events, with_ended};
+use super::ticks::ticks_of_change;
 use super::{OraclePeople, arrived};
 
 /// What is decided at one tick.
@@ -59,6 +62,8 @@ pub struct TriggerOracle<'d> {
     decided: BTreeSet<(OfWhom, EventOrder)>,
     /// Whose identifiers were at the tick before.
     owners: BTreeMap<Text, ProfileId>,
+    /// Everybody at the tick before, where it is told who enters and leaves.
+    crowd: OracleCrowd,
 }
 
 /// An occurrence of one person.
@@ -130,6 +135,7 @@ impl<'d> TriggerOracle<'d> {
             waiting: BTreeMap::new(),
             decided: BTreeSet::new(),
             owners: BTreeMap::new(),
+            crowd: OracleCrowd::default(),
         }
     }
 
@@ -138,9 +144,12 @@ impl<'d> TriggerOracle<'d> {
         let mut decisions = TickDecisions::default();
         let before = arrived(history, now.before());
         let history = arrived(history, now);
-        let OraclePeople { people, owners, .. } = OraclePeople::of(self.definitions, &history);
+        let everybody = OraclePeople::of(self.definitions, &history);
+        decisions.fires.extend(crossings(self.definitions, &mut self.crowd, &everybody, now));
+        let OraclePeople { people, owners, .. } = everybody;
         self.stop_waiting(&before, &owners, now, &mut decisions);
-        for (place, trigger) in self.definitions.triggers.iter().enumerate() {
+        let by_measures = self.definitions.triggers.iter().enumerate().filter(|(_, trigger)| !trigger.on.is_crossing());
+        for (place, trigger) in by_measures {
             let id = TriggerId::new(place);
             for (profile, person) in &people {
                 let of_whom = (id, *profile);
@@ -210,7 +219,8 @@ impl<'d> TriggerOracle<'d> {
     ) {
         let is_lost = |(identifier, owner): &(&Text, &ProfileId)| owners.get(*identifier) != Some(*owner);
         let losers: BTreeSet<ProfileId> = self.owners.iter().filter(is_lost).map(|(_, owner)| *owner).collect();
-        self.open.retain(|(_, profile), _| !losers.contains(profile));
+        let mut open: BTreeMap<OfWhom, Vec<(Tick, Firing)>> =
+            self.open.extract_if(.., |(_, profile), _| losers.contains(profile)).collect();
         let waiting: Vec<(OfWhom, Vec<OracleOccurrence<'d>>)> =
             self.waiting.extract_if(.., |(_, profile), _| losers.contains(profile)).collect();
         if waiting.is_empty() {
@@ -220,19 +230,35 @@ impl<'d> TriggerOracle<'d> {
         for (of_whom, mut undecided) in waiting {
             let (id, profile) = of_whom;
             let trigger = &self.definitions.triggers[id.index()];
-            let person = &people[&profile];
-            let records = recorded(self.definitions, trigger, person, now);
-            let asked = person.asked(self.definitions, profile, now);
+            // What fired and is not in the log, each with when it was decided.
+            let mut fired = open.remove(&of_whom).unwrap_or_default();
             undecided.sort_by_key(|one| (one.at, one.last));
             for occurrence in undecided {
                 let is_completion = matches!(occurrence.of, OccurrenceOf::Completion(_));
                 if is_completion && !self.decided.insert((of_whom, occurrence.last)) {
                     continue;
                 }
-                let Some(occurrence) = as_it_is(self.definitions, trigger, occurrence, (person, now)) else {
+                // As if it were, with records that have come now.
+                let records: Vec<Event> = (0..)
+                    .zip(&fired)
+                    .map(|(index, (decided, firing))| {
+                        let position = Position { tick: now, process: u16::MAX, index };
+                        let identifiers = holder(&people[&profile], &firing.holder);
+                        firing_record(self.definitions, firing, (*decided, position), identifiers)
+                    })
+                    .collect();
+                let mut person = people[&profile].clone();
+                person.events.extend(records.iter().map(|record| {
+                    let holder = record.identifiers.iter().next().expect("it is of somebody");
+                    (now, record, holder.id())
+                }));
+                let Some(occurrence) = as_it_is(self.definitions, trigger, occurrence, (&person, now)) else {
                     continue;
                 };
-                if let Some(firing) = fires(self.definitions, id, &occurrence, (&asked, now), &records, person) {
+                let recorded = recorded(self.definitions, trigger, &person, now);
+                let asked = person.asked(self.definitions, profile, now);
+                if let Some(firing) = fires(self.definitions, id, &occurrence, (&asked, now), &recorded, &person) {
+                    fired.push((now, firing.clone()));
                     self.fire(of_whom, now, firing, decisions);
                 }
             }
@@ -240,17 +266,37 @@ impl<'d> TriggerOracle<'d> {
     }
 }
 
+/// The identifier of a person that has this text, as events carry it.
+fn holder(person: &OraclePerson<'_>, text: &Text) -> Identifiers {
+    let mut carried = person.events.iter().flat_map(|(_, event, _)| event.identifiers.iter());
+    let found = carried.find(|one| one.text() == text).expect("some event has carried it");
+    Identifiers::new([found.clone()].into(), 0)
+}
+
 /// The ticks at which something can be decided, but for the ends of waits.
 pub fn trigger_ticks(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
-    let after_ms = |trigger: &Trigger| trigger.wait_ms + after_last_ms(definitions, trigger);
-    let afters: BTreeSet<u64> = definitions.triggers.iter().map(after_ms).collect();
+    let by_measures = definitions.triggers.iter().filter(|trigger| !trigger.on.is_crossing());
+    let afters: BTreeSet<u64> = by_measures.clone().flat_map(|trigger| afters_ms(definitions, trigger)).collect();
     let of_event = |(arrival, event): &(Tick, Event)| {
         let at = event.timestamp.min(*arrival);
         let dues = afters.iter().map(move |after_ms| at.after_ms(*after_ms));
         dues.chain([*arrival]).collect::<Vec<_>>()
     };
     let first = history.iter().map(|(arrival, _)| *arrival).min().unwrap_or_default();
-    history.iter().flat_map(of_event).filter(|tick| *tick >= first).collect()
+    let mut ticks: BTreeSet<Tick> = history.iter().flat_map(of_event).filter(|tick| *tick >= first).collect();
+    // Whatever changes may have somebody enter or leave.
+    if by_measures.count() < definitions.triggers.len() {
+        ticks.extend(ticks_of_change(definitions, history));
+    }
+    ticks
+}
+
+/// How long after an event an occurrence may be due of which it is, or the session that it ends is, the last event.
+fn afters_ms(definitions: &Definitions, trigger: &Trigger) -> Vec<u64> {
+    let after_ms = trigger.wait_ms + after_last_ms(definitions, trigger);
+    let gap_ms = |id: MeasureId| definitions.measures[id.index()].shape.session().expect("it is a session").gap_ms;
+    let ended = &of_trigger(definitions, trigger).ended;
+    [after_ms].into_iter().chain(ended.iter().map(|ended| gap_ms(ended.session) + after_ms)).collect()
 }
 
 /// How long after its last event an occurrence is due without any `wait`.
@@ -293,7 +339,7 @@ fn is_in_the_log(trigger: &Trigger, (decided, span): (Tick, EventSpan), history:
 
 /// The firings of a person that count at `now`, in the order of the log.
 fn recorded(definitions: &Definitions, trigger: &Trigger, person: &OraclePerson<'_>, now: Tick) -> Vec<RecordedFiring> {
-    let measure = &definitions.measures[trigger.firings.index()];
+    let measure = &definitions.measures[trigger.firings.expect("it has firings").index()];
     let MeasureShape::Events(values) = &measure.shape else { panic!("firings are events") };
     let of_event = |(arrival, event, holder): &(Tick, &Event, IdentifierId)| {
         let is_firing = event.name == name_of_records(trigger)
@@ -375,12 +421,13 @@ fn occurrences<'d>(
                 }
             }
         }
-        Occasion::Schedule(..) => panic!("it is on no schedule"),
+        Occasion::Schedule(..) | Occasion::Entered(_) | Occasion::Left(_) => panic!("it is by a measure"),
         Occasion::Completion(_) => {
             let arrives = person.events.iter().any(|(arrival, ..)| *arrival == now);
             // When it was made is not known yet: now at the latest, and not now where nothing arrives.
             let may_be_asked = |last| due(last) == now || (arrives && due(last) < now);
-            for one in completed(definitions, measure, (&person.events, now), &may_be_asked) {
+            let ended = ended_events(definitions, measure, &person.events, now);
+            for one in completed(definitions, measure, (&with_ended(&person.events, &ended), now), &may_be_asked) {
                 let last = one.last();
                 occurrences.push(OracleOccurrence {
                     due: due(last),
@@ -417,7 +464,9 @@ fn as_it_is<'d>(
         }
         OccurrenceOf::Completion(completion) => {
             let is_it = |other: &OracleCompletion<'_>| other.same() == completion.same();
-            let of_last = completed(definitions, measure, (&person.events, now), &|last| last == waited.last);
+            let ended = ended_events(definitions, measure, &person.events, now);
+            let events = with_ended(&person.events, &ended);
+            let of_last = completed(definitions, measure, (&events, now), &|last| last == waited.last);
             of_last.into_iter().find(is_it).map(OccurrenceOf::Completion)
         }
     };
@@ -486,7 +535,7 @@ fn said_of(occurrence: &OracleOccurrence<'_>, term: OccurrenceTerm) -> Option<Va
 }
 
 /// The identifier of a person whose type is the strongest; of one type the one that sorts first.
-fn strongest(rules: &IdentityRules, person: &OraclePerson<'_>) -> Text {
+pub fn strongest(rules: &IdentityRules, person: &OraclePerson<'_>) -> Text {
     let strength = |text: &Text| {
         let kind = text.split(':').next().expect("split gives at least one part").to_owned();
         let place = rules.strength.iter().position(|known| *known == kind).unwrap_or(usize::MAX);

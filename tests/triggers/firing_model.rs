@@ -88,16 +88,16 @@ pub fn logged(folders: &[&Path]) -> Vec<LoggedEvent> {
 }
 
 impl LoggedEvent {
-    fn tick(&self) -> u64 {
+    pub fn tick(&self) -> u64 {
         self.place.0
     }
 
-    fn order(&self) -> InOrder {
+    pub fn order(&self) -> InOrder {
         // One that is ahead of its tick is cut to it.
         (self.at_ms.min(self.tick()), self.place)
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         text(&self.event, "event").unwrap_or_default()
     }
 

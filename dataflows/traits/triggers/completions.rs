@@ -1,6 +1,7 @@
 //! Which events complete a sequence, and with which match.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::definitions::{Sequence, SequenceEnd, SequenceRole};
 use crate::model::{EventOrder, EventSpan, Value};
@@ -15,7 +16,12 @@ pub struct SequenceCompletion {
     pub span: EventSpan,
     /// What is the same in all of its events.
     pub same: Option<Value>,
+    /// All events of that value.
+    pub events: Arc<SequenceEventList>,
 }
+
+/// Events in their order, each with which steps it fits.
+pub type SequenceEventList = Vec<(EventOrder, u32)>;
 
 /// How far a match has come in one step.
 #[derive(Clone, Debug, Default)]
@@ -36,56 +42,65 @@ pub fn completions(
     samples: &Samples,
     takes: impl Fn(EventOrder, Option<&Value>) -> bool,
 ) -> Vec<SequenceCompletion> {
-    let mut events: BTreeMap<Option<Value>, Vec<(EventOrder, u32)>> = BTreeMap::new();
+    let mut events: BTreeMap<Option<Value>, SequenceEventList> = BTreeMap::new();
     samples.for_each(|sample, _| {
         let (fits, same) = SequenceRole::of_value(&sample.value);
-        let event = order_of(sample);
-        let fits = if takes(event, same) { fits } else { fits & sequence.end_bit() };
-        events.entry(same.cloned()).or_default().push((event, fits));
+        events.entry(same.cloned()).or_default().push((order_of(sample), fits));
     });
     let mut found = Vec::new();
     for (same, mut events) in events {
         events.sort_unstable();
-        let mut steps = vec![ReachedStep::default(); sequence.steps.len()];
-        let mut completed = Vec::new();
-        for of_one_place in events.chunk_by(|a, b| a.0 == b.0) {
-            let event = of_one_place[0].0;
-            let fits = of_one_place.iter().fold(0, |fits, (_, more)| fits | more);
-            // The last step first: events of one place do not follow on each other.
-            for place in (0..steps.len()).rev().filter(|place| fits & 1 << place != 0) {
-                let step = &sequence.steps[place];
-                let before = match place.checked_sub(1) {
-                    None => Some(EventSpan { first: event, last: event }),
-                    Some(before) => steps[before].reached,
-                };
-                let of_step = &mut steps[place];
-                of_step.before.push_back(before);
-                if of_step.before.len() > usize::from(step.times) {
-                    of_step.before.pop_front();
-                }
-                // What the first of so many events follows on.
-                let first = of_step.before.front().copied().flatten();
-                let is_enough = of_step.before.len() == usize::from(step.times);
-                let is_near = |first: &EventSpan| {
-                    step.within_ms.is_none_or(|ms| place == 0 || event.at <= first.last.at.after_ms(ms))
-                };
-                if let Some(first) = first.filter(|first| is_enough && is_near(first)) {
-                    let span = EventSpan { first: first.first, last: event };
-                    of_step.reached = Some(span);
-                    if place + 1 == sequence.steps.len() {
-                        completed.push(span);
-                    }
+        let spans = spans(sequence, &events, |event| takes(event, same.as_ref()));
+        let events = Arc::new(events);
+        let completion = |span| SequenceCompletion { span, same: same.clone(), events: events.clone() };
+        found.extend(spans.into_iter().map(completion));
+    }
+    found
+}
+
+/// The same of events of one value, in their order: for each completion the match that begins last.
+pub fn spans(sequence: &Sequence, events: &SequenceEventList, takes: impl Fn(EventOrder) -> bool) -> Vec<EventSpan> {
+    let fitting =
+        |(event, fits): &(EventOrder, u32)| (*event, if takes(*event) { *fits } else { *fits & sequence.end_bit() });
+    let events: SequenceEventList = events.iter().map(fitting).collect();
+    let mut steps = vec![ReachedStep::default(); sequence.steps.len()];
+    let mut completed = Vec::new();
+    for of_one_place in events.chunk_by(|a, b| a.0 == b.0) {
+        let event = of_one_place[0].0;
+        let fits = of_one_place.iter().fold(0, |fits, (_, more)| fits | more);
+        // The last step first: events of one place do not follow on each other.
+        for place in (0..steps.len()).rev().filter(|place| fits & 1 << place != 0) {
+            let step = &sequence.steps[place];
+            let before = match place.checked_sub(1) {
+                None => Some(EventSpan { first: event, last: event }),
+                Some(before) => steps[before].reached,
+            };
+            let of_step = &mut steps[place];
+            of_step.before.push_back(before);
+            if of_step.before.len() > usize::from(step.times) {
+                of_step.before.pop_front();
+            }
+            // What the first of so many events follows on.
+            let first = of_step.before.front().copied().flatten();
+            let is_enough = of_step.before.len() == usize::from(step.times);
+            let is_near = |first: &EventSpan| {
+                step.within_ms.is_none_or(|ms| place == 0 || event.at <= first.last.at.after_ms(ms))
+            };
+            if let Some(first) = first.filter(|first| is_enough && is_near(first)) {
+                let span = EventSpan { first: first.first, last: event };
+                of_step.reached = Some(span);
+                if place + 1 == sequence.steps.len() {
+                    completed.push(span);
                 }
             }
         }
-        if let SequenceEnd::Absent(_, within_ms) = sequence.end {
-            let ends = || events.iter().filter(|(_, fits)| fits & sequence.end_bit() != 0).map(|(event, _)| *event);
-            completed.retain(|span| {
-                let until = span.last.at.after_ms(within_ms);
-                !ends().any(|end| end > span.last && end.at <= until)
-            });
-        }
-        found.extend(completed.into_iter().map(|span| SequenceCompletion { span, same: same.clone() }));
     }
-    found
+    if let SequenceEnd::Absent(_, within_ms) = sequence.end {
+        let ends = || events.iter().filter(|(_, fits)| fits & sequence.end_bit() != 0).map(|(event, _)| *event);
+        completed.retain(|span| {
+            let until = span.last.at.after_ms(within_ms);
+            !ends().any(|end| end > span.last && end.at <= until)
+        });
+    }
+    completed
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::envelope::NotJson;
+use crate::json::TimeText;
 use crate::log::{FiringRecord, Offset, WrittenCause};
 
 /// What a message begins with: its first field, which no event has.
@@ -50,6 +51,29 @@ pub fn message(
         index: position.index,
     };
     serde_json::to_vec(&message).map(Bytes::from).map_err(NotJson::from)
+}
+
+/// An event that the engine made, as a track call: what a sender would have sent.
+pub fn derived_event(record: &FiringRecord<'_>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct TrackCall<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        event: &'a str,
+        #[serde(rename = "messageId")]
+        message_id: &'a str,
+        timestamp: String,
+        properties: &'a RawValue,
+    }
+    let firing = record.firing();
+    let call = TrackCall {
+        kind: "track",
+        event: firing.cause_name(),
+        message_id: &record.message_id,
+        timestamp: TimeText(firing.due).to_string(),
+        properties: record.properties,
+    };
+    serde_json::to_vec(&call).expect("texts are JSON")
 }
 
 /// The purpose to which the person of a message must consent when it is sent; nothing where what is on its way asks for none.

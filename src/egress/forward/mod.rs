@@ -8,6 +8,7 @@
 //! what can. Consent is looked at when the event comes in, as of its tick; and again before a call with it begins, if it had to
 //! wait.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -125,11 +126,16 @@ impl Forwarding {
     fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<QueuedEvent> {
         let forward = &self.definitions.forwards[id.index()];
         let enrichment = forward.enrichment(&self.definitions, event.profile.as_ref())?;
+        let (mut raw, mut timestamp) = (Cow::Borrowed(&*event.raw), event.timestamp);
         if event.kind == ForwardedKind::Message {
-            return self.message(forward, event, &enrichment);
+            let record = FiringRecord::read(&event.raw)?;
+            if !record.firing().is_event() {
+                return self.message(forward, &record, event, &enrichment);
+            }
+            (raw, timestamp) = (Cow::Owned(message::derived_event(&record)), record.firing().due);
         }
         let payload = &self.payloads[id.index()];
-        let json = envelope::envelope(&event.raw, event.timestamp, event.position, payload, &enrichment);
+        let json = envelope::envelope(&raw, timestamp, event.position, payload, &enrichment);
         let json = json.inspect_err(|error| {
             tracing::error!(tick = %event.position.tick, %error, "an event of the log is not forwarded: it is no JSON");
         });
@@ -138,8 +144,13 @@ impl Forwarding {
     }
 
     /// The message of a trigger; nothing where it must not go.
-    fn message(&self, forward: &Forward, event: &Forwarded, enrichment: &Enrichment) -> Option<QueuedEvent> {
-        let record = FiringRecord::read(&event.raw)?;
+    fn message(
+        &self,
+        forward: &Forward,
+        record: &FiringRecord<'_>,
+        event: &Forwarded,
+        enrichment: &Enrichment,
+    ) -> Option<QueuedEvent> {
         let firing = record.firing();
         let profile = event.profile.as_ref();
         if let Some(purpose) = &firing.requires_consent {
@@ -150,7 +161,7 @@ impl Forwarding {
         let is_listed = |text: &&Text| trigger.identifiers.iter().any(|kind| kind == kind_of(text));
         let identifiers: Vec<Text> =
             profile.into_iter().flat_map(|profile| &profile.identifiers).filter(is_listed).cloned().collect();
-        let json = message::message(&record, event.timestamp, event.position, enrichment, &identifiers);
+        let json = message::message(record, event.timestamp, event.position, enrichment, &identifiers);
         let is_asked_again = forward.requires_consent.is_some() || firing.requires_consent.is_some();
         Some(QueuedEvent {
             position: event.position,

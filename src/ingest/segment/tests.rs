@@ -532,6 +532,7 @@ fn what_does_not_fit_is_counted() {
         condition: Some(is_x),
         shape: MeasureShape::Sum(term(0)),
         within: None,
+        ended: Vec::new(),
     };
     let definitions = Definitions {
         fields: vec![
@@ -579,6 +580,7 @@ fn a_constant_addend_that_does_not_fit_is_counted() {
         condition: None,
         shape: MeasureShape::Sum(too_large),
         within: None,
+        ended: Vec::new(),
     };
     let definitions = Definitions { measures: vec![sum], ..Definitions::default() };
     let project = Project { definitions: Arc::new(definitions), ..example::project() };

@@ -199,10 +199,12 @@ impl<R: Readings> Collector for EngineCounts<R> {
 
         let triggers = self.0.triggers();
         if !triggers.is_empty() {
-            let help = "What triggers fired: written to the log, not sent since it came second, too late to be written";
+            let help = "What triggers fired: written to the log, not sent since it came second, too late to be written, one too many in a minute";
             let mut firings = encoder.encode_descriptor("deltaic_trigger_firings", help, None, Counter)?;
             for of in &triggers {
-                for (outcome, count) in [("fired", of.fired), ("refused", of.refused), ("late", of.late)] {
+                let outcomes =
+                    [("fired", of.fired), ("refused", of.refused), ("late", of.late), ("limited", of.limited)];
+                for (outcome, count) in outcomes {
                     let labels = [("outcome", outcome), ("trigger", of.trigger.as_str())];
                     ConstCounter::new(count).encode(firings.encode_family(&labels)?)?;
                 }

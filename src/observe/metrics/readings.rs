@@ -93,6 +93,8 @@ pub struct TriggerState {
     pub refused: u64,
     /// Those that were too late to be written.
     pub late: u64,
+    /// What did not fire, since the trigger had fired so often for that person.
+    pub limited: u64,
 }
 
 /// How the engine is doing.

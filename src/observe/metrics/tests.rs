@@ -80,7 +80,7 @@ impl Readings for Fixed {
         vec![AudienceState { audience: "vip".into(), entered: 25, exited: 2 }]
     }
     fn triggers(&self) -> Vec<TriggerState> {
-        vec![TriggerState { trigger: "cart".into(), fired: 31, refused: 1, late: 2 }]
+        vec![TriggerState { trigger: "cart".into(), fired: 31, refused: 1, late: 2, limited: 0 }]
     }
     fn destinations(&self) -> Vec<DeliveryReading> {
         vec![DeliveryReading {

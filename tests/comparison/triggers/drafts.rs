@@ -11,8 +11,10 @@ use dataflows::model::{Event, EventName, Firing, Value, ValueType};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use super::super::ended::{ended, take_ended};
 use super::super::sequences::{NEAR_MS, dense, filter, wait_ms, window};
 use super::super::{runner, some_cases, told};
+use super::crossings;
 use crate::histories::Case;
 use crate::histories::definitions::{ANYTHING, CATEGORY, ORDERED, OverPerson, TOTAL, VIEWED, order};
 use crate::histories::expressions::{
@@ -97,7 +99,7 @@ fn draft() -> impl Strategy<Value = TriggerDraft> {
     let condition = || 0..CONDITIONS + OF_KIND;
     let sometimes = |of| prop::option::weighted(0.3, of);
     let wait_ms = prop_oneof![2 => Just(0), 2 => 1..30u64];
-    let at_most = (1..3u32, 5..100u64);
+    let at_most = (1..3u32, 5..40u64);
     let routes = prop::collection::vec(0..CONDITIONS + OF_KIND + 4, 1..3);
     (
         occasion(),
@@ -115,17 +117,34 @@ fn draft() -> impl Strategy<Value = TriggerDraft> {
 }
 
 /// Puts definitions together.
-struct TriggerMaker {
+pub struct TriggerMaker {
     measures: Vec<Measure>,
 }
 
 impl TriggerMaker {
-    fn keep(&mut self, measure: Measure) -> MeasureId {
+    /// The measure, kept once.
+    pub fn keep(&mut self, measure: Measure) -> MeasureId {
         let known = self.measures.iter().position(|known| *known == measure);
         MeasureId::new(known.unwrap_or_else(|| {
             self.measures.push(measure);
             self.measures.len() - 1
         }))
+    }
+
+    /// Has a sequence take ended sessions.
+    fn take_ended(&mut self, sequence: &mut Measure, seed: u64) {
+        let value = measure_of(ORDERED, MeasureShape::Sum(field(TOTAL)), None);
+        let visit = session(&[], 3 + seed % 4, None, vec![value]);
+        let of_device = session(&[ORDERED, VIEWED], 4, Some("device_id"), Vec::new());
+        // Whatever they were drawn from.
+        let choices = (0..8).map(|place| (seed >> place) as u8 ^ (sequence.events.len() * 5 + place) as u8);
+        let choices: Vec<u8> = choices.collect();
+        let mut of = |measure: Measure| {
+            let session = measure.shape.session().expect("it is a session").clone();
+            ended(self.keep(measure), &session, &choices)
+        };
+        let all = [of(visit), of(of_device)];
+        take_ended(sequence, &all, &choices);
     }
 
     /// One of the conditions, of a trigger on this.
@@ -315,7 +334,7 @@ impl TriggerMaker {
             routes,
             identifiers: Vec::new(),
             payload: self.payload(&on),
-            firings: self.keep(firings),
+            firings: Some(self.keep(firings)),
             name,
         }
     }
@@ -329,17 +348,41 @@ fn name_of_firings(trigger: &str) -> EventName {
     EventName::of_derived(&format!("{trigger} fired"))
 }
 
+/// Whether the histories of a seed tell who enters audiences and leaves them.
+pub fn has_crossings(seed: u64) -> bool {
+    seed.is_multiple_of(5)
+}
+
+/// Whether sequences of a seed have ended sessions as steps.
+fn has_ended_sessions(seed: u64) -> bool {
+    seed % 5 > 2
+}
+
 /// Some triggers.
 fn definitions(seed: u64, case: &Case) -> Definitions {
     let drafts = (prop::collection::vec(draft(), 1..6), prop_oneof![2 => Just(900_000), 1 => 50..200u64]);
-    let (drafts, max_lateness_ms) =
+    let (mut drafts, max_lateness_ms) =
         drafts.new_tree(&mut runner(seed, 1)).expect("triggers can always be made").current();
     let mut maker = TriggerMaker { measures: Vec::new() };
     let orders = maker.keep(measure_of(ORDERED, MeasureShape::Count, None));
     let orders = || Expression::Term(PersonTerm::Count(orders));
     let is_odd = compared(arithmetic(orders(), Arithmetic::Remainder, literal(2.0)), Comparison::Equal, literal(1.0));
-    let triggers = drafts.into_iter().enumerate();
-    let triggers = triggers.map(|(place, draft)| maker.trigger(draft, place, max_lateness_ms)).collect();
+    let mut audiences = vec![Audience { name: "everybody".into(), condition: literal(Value::Bool(true)) }];
+    let mut triggers = Vec::new();
+    if has_crossings(seed) {
+        audiences.extend(crossings::audiences(&mut maker, seed));
+        triggers.extend(crossings::triggers());
+        drafts[0].on = OccasionDraft::Event(crossings::crossed(seed));
+    }
+    if has_ended_sessions(seed) {
+        for draft in &mut drafts {
+            if let OccasionDraft::Sequence(sequence) = &mut draft.on {
+                maker.take_ended(sequence, seed);
+            }
+        }
+    }
+    let drafts = drafts.into_iter().enumerate();
+    triggers.extend(drafts.map(|(place, draft)| maker.trigger(draft, place, max_lateness_ms)));
     let usual = case.definitions();
     let said = |root, name: &str, kind| Field { root, path: vec![name.into()], kind };
     let mut fields = usual.fields;
@@ -365,7 +408,7 @@ fn definitions(seed: u64, case: &Case) -> Definitions {
             Trait { name: "orders".into(), expression: orders() },
             Trait { name: "orders_odd".into(), expression: is_odd },
         ],
-        audiences: vec![Audience { name: "everybody".into(), condition: literal(Value::Bool(true)) }],
+        audiences,
         destinations: ["mailer", "warehouse"].map(view).to_vec(),
         triggers,
         ..Definitions::default()
@@ -406,7 +449,11 @@ pub struct TriggerCase {
 impl TriggerCase {
     /// The case of a seed.
     pub fn of(seed: u64) -> Self {
-        let case = some_cases(seed, 1, 60).swap_remove(0);
+        let mut case = some_cases(seed, 1, 60).swap_remove(0);
+        if has_crossings(seed) {
+            // All of everybody is looked at whenever anything changes.
+            case.drafts.truncate(30);
+        }
         let case = dense(Case { without_order: 0, ..case }, if seed.is_multiple_of(2) { &APART } else { &WHO });
         let definitions = definitions(seed, &case);
         TriggerCase { seed, case, definitions, is_lossy: seed.is_multiple_of(3) }
@@ -469,7 +516,7 @@ impl TriggerCase {
 
     /// All that is to be known of it, with what was recorded.
     pub fn told(&self, log: &PlayedLog) -> String {
-        let Definitions { triggers, measures, .. } = &self.definitions;
+        let Definitions { triggers, measures, audiences, .. } = &self.definitions;
         let mut text = format!("seed {}: {}", self.seed, told(&self.case));
         triggers.iter().for_each(|trigger| text += &format!("{trigger:?}\n"));
         for (place, measure) in measures.iter().enumerate() {
@@ -481,10 +528,12 @@ impl TriggerCase {
             };
             let is_of =
                 |one: &Trigger| one.on.measure().is_some_and(|id| id.index() == place) || one.expressions().any(asks);
-            if triggers.iter().any(is_of) {
+            // Audiences and other measures ask for the rest.
+            if has_crossings(self.seed) || has_ended_sessions(self.seed) || triggers.iter().any(is_of) {
                 text += &format!("  {place}: {measure:?}\n");
             }
         }
+        audiences.iter().skip(1).for_each(|audience| text += &format!("{audience:?}\n"));
         for (tick, event) in log.history.iter().filter(|(_, event)| event.name.derived().is_some()) {
             let Event { timestamp, position, name, identifiers, fields, .. } = event;
             let whose = identifiers.iter().next().map(|one| one.text().to_string()).unwrap_or_default();

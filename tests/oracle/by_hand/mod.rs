@@ -1,6 +1,8 @@
 //! The oracle against small cases that were worked out by hand: who tests the tester.
 
 mod consent;
+mod derived_events;
+mod ended_sessions;
 mod expressions;
 mod functions;
 mod identities;

@@ -71,6 +71,7 @@ fn definitions(sequence: Sequence, window: Window) -> Definitions {
         condition: None,
         shape: MeasureShape::Sequence(Box::new(sequence)),
         within: Some(Period::Within(window)),
+        ended: Vec::new(),
     };
     let id = MeasureId::new(0);
     let is_dropped = matches!(measure.shape.sequence().expect("it is one").end, SequenceEnd::Dropped(..));

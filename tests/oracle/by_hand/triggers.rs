@@ -75,7 +75,7 @@ fn with(mut definitions: Definitions, on: Measure, change: impl FnOnce(&mut Trig
         routes: TriggerRoutes::All(vec![DestinationId::new(0)]),
         identifiers: Vec::new(),
         payload: Vec::new(),
-        firings: MeasureId::new(of_firings),
+        firings: Some(MeasureId::new(of_firings)),
     };
     change(&mut trigger);
     if let Some(Period::UntilDue { after_ms }) = &mut definitions.measures[of_on].within {

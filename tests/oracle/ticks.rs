@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use dataflows::definitions::{Definitions, Measure, PersonTerm, SequenceEnd};
+use dataflows::definitions::{Definitions, EndedSessions, Measure, PersonTerm, SequenceEnd};
 use dataflows::expression::{Expression, Function};
 use dataflows::model::{Event, IdentifierId, PointInTime, Tick, Value};
 
-use crate::oracle::{edges, strongest_unblocked};
+use super::identity::strongest_unblocked;
+use super::measures::{edges, exact_edges};
 
 /// Every tick at which the state can change: arrivals, windows that open or close, waits that end, and sessions that end. Between them nothing changes.
 pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
@@ -27,9 +28,25 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
         for period in definitions.measures.iter().filter_map(|measure| measure.within.as_ref()) {
             changes.extend(edges(period, holder, timestamp.as_ms()).into_iter().map(Tick::from_ms));
         }
+        // The session that it may be the last event of is an event at its end.
+        for measure in &definitions.measures {
+            for end in ends_of_sessions(definitions, measure, timestamp) {
+                let edges = measure.within.iter().flat_map(|period| exact_edges(period, end.as_ms()));
+                changes.extend(edges.map(Tick::from_ms));
+                changes.extend(wait_ms(measure).map(|wait_ms| end.after_ms(wait_ms)));
+            }
+        }
     }
     changes.extend(looks_at_the_time(definitions, history));
     changes.split_off(&first)
+}
+
+/// When the sessions that a measure counts would have ended, of which something of this time is the last event.
+fn ends_of_sessions(definitions: &Definitions, measure: &Measure, timestamp: Tick) -> impl Iterator<Item = Tick> {
+    let gap_ms = |ended: &EndedSessions| {
+        definitions.measures[ended.session.index()].shape.session().expect("it is a session").gap_ms
+    };
+    measure.ended.iter().map(move |ended| timestamp.after_ms(gap_ms(ended)))
 }
 
 /// How long a completion of a sequence has to wait before it counts.
