@@ -6,13 +6,15 @@ use jiff::Timestamp;
 
 use dataflows::model::IdentifierKey;
 
-use super::stream::{CITIES, LoadAction, LoadEvent};
+use super::stream::{CITIES, LoadAction, LoadEvent, is_regular};
 
 /// What sets the people of one run apart from those of all others, and those of a lane from those of the other lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneNames {
     /// The run: lower-case letters and digits.
     pub run: String,
+    /// Whether some of them are regulars, whose events say `club`.
+    pub has_regulars: bool,
 }
 
 /// Somebody, within a lane: what webhook calls and reads name.
@@ -95,15 +97,17 @@ impl LaneNames {
             _ = write!(to, r#""userId":"{run}-{lane}-{user}","#);
         }
         let product = number % 1_000;
+        let is_club = self.has_regulars && event.user.is_some_and(is_regular);
+        let club = if is_club { format!(r#""club":{number},"#) } else { String::new() };
         _ = match event.what {
-            LoadAction::Page => write!(to, r#""properties":{{"title":"Shop","path":"/p/{product}"}},"#),
+            LoadAction::Page => write!(to, r#""properties":{{{club}"title":"Shop","path":"/p/{product}"}},"#),
             LoadAction::View => {
-                write!(to, r#""properties":{{"product_id":"p-{product}","category":"c-{}"}},"#, product % 20)
+                write!(to, r#""properties":{{{club}"product_id":"p-{product}","category":"c-{}"}},"#, product % 20)
             }
-            LoadAction::Cart => write!(to, r#""properties":{{"product_id":"p-{product}","quantity":1}},"#),
+            LoadAction::Cart => write!(to, r#""properties":{{{club}"product_id":"p-{product}","quantity":1}},"#),
             LoadAction::Purchase { cents } => write!(
                 to,
-                r#""properties":{{"order_id":"o-{number}","total":{}.{:02},"currency":"EUR"}},"#,
+                r#""properties":{{{club}"order_id":"o-{number}","total":{}.{:02},"currency":"EUR"}},"#,
                 cents / 100,
                 cents % 100
             ),
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     fn names() -> LaneNames {
-        LaneNames { run: "r1".into() }
+        LaneNames { run: "r1".into(), has_regulars: false }
     }
 
     #[test]
@@ -154,6 +158,17 @@ mod tests {
         for other in ["user_id:r2-2-3", "user_id:r1-fence1", "phone:r1-2-3", "user_id:r1-2-x", "email:r1-2-3"] {
             assert_eq!(names().read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn events_of_regulars_say_so() {
+        let names = LaneNames { has_regulars: true, ..names() };
+        let said = |user| {
+            let mut text = String::new();
+            names.event(2, &LoadEvent { number: 9, at_ms: 1, device: 5, user, what: LoadAction::Cart }, &mut text);
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["properties"]["club"].as_u64()
+        };
+        assert_eq!([said(Some(4)), said(Some(5)), said(None)], [Some(9), None, None]);
     }
 
     #[test]

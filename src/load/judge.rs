@@ -10,25 +10,31 @@
 //! Where an engine did not answer and took the batch all the same, as one that was killed may, its tick is only known to be between
 //! two: then windows that end in between can be reported although they are right.
 //!
+//! With triggers there are messages, too; `messages` says what must hold of them.
+//!
 //! Not judged: traits (the destination has none), the order among different identifiers, and what reads answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashSet;
 
 use super::body::{LaneIdentifier, LaneNames};
 use super::model::{AUDIENCES, Transition};
 use super::tally::{LoadStage, RateStep};
+use crate::receive::event::TriggerMessage;
 use crate::receive::server::{ReceivedAction, ReceivedChange};
 
 mod closing;
 pub mod handle;
 mod lane;
+mod messages;
 mod papers;
 
 use lane::{ExpectedChange, LaneJudge, LaneKey, RowArrival};
-pub use papers::{Acked, Cause, ChangeCounts, FinalComparison};
+pub use messages::CountsByTrigger;
+use messages::MessageJudge;
+pub use papers::{Acked, Cause, ChangeCounts, FinalComparison, MessageCounts};
 
 /// Complaints that are kept to be shown; the rest is only counted.
 const COMPLAINTS_MAX: usize = 20;
@@ -44,6 +50,8 @@ pub struct Judge {
     step: usize,
     fences: FxHashSet<String>,
     complaints: Vec<String>,
+    /// Where there are triggers.
+    messages: Option<MessageJudge>,
 }
 
 impl Judge {
@@ -51,11 +59,23 @@ impl Judge {
     pub fn new(names: LaneNames, lanes: u32, late: Duration, steps: Arc<[RateStep]>) -> Self {
         let counts = steps.iter().map(|_| ChangeCounts::default()).collect();
         let lanes = (0..lanes).map(|number| LaneJudge::new(names.clone(), number)).collect();
-        Judge { names, late, steps, counts, lanes, step: 0, fences: FxHashSet::default(), complaints: Vec::new() }
+        let (fences, complaints) = (FxHashSet::default(), Vec::new());
+        Judge { names, late, steps, counts, lanes, step: 0, fences, complaints, messages: None }
+    }
+
+    /// With the first so many of the triggers; `base` is the same moment by both clocks.
+    pub fn with_triggers(self, triggers: usize, base: (Instant, SystemTime)) -> Self {
+        let lanes = MessageJudge::lanes(self.lanes.len() as u32, triggers);
+        let messages = || MessageJudge::new(self.names.clone(), self.late, base, self.steps.clone(), lanes);
+        Judge { messages: (triggers > 0).then(messages), ..self }
     }
 
     /// Takes in a batch that was acknowledged; those of a lane in their order.
-    pub fn acked(&mut self, Acked { lane, events, earliest, tick, cause }: Acked) {
+    pub fn acked(&mut self, acked: Acked) {
+        if let Some(messages) = &mut self.messages {
+            messages.acked(&acked);
+        }
+        let Acked { lane, events, earliest, tick, cause } = acked;
         self.step = cause.step;
         let of = &mut self.lanes[lane as usize];
         let mut transitions = Vec::new();
@@ -70,6 +90,9 @@ impl Judge {
 
     /// All lanes are at least at this tick.
     pub fn advance(&mut self, tick: u64) {
+        if let Some(messages) = &mut self.messages {
+            messages.advance(tick);
+        }
         for lane in 0..self.lanes.len() as u32 {
             let of = &mut self.lanes[lane as usize];
             let mut transitions = Vec::new();
@@ -112,6 +135,13 @@ impl Judge {
             } else {
                 self.judge(lane, arrived);
             }
+        }
+    }
+
+    /// Takes in a message that came.
+    pub fn told(&mut self, message: TriggerMessage, at: Instant) {
+        if let Some(messages) = &mut self.messages {
+            messages.received(message, at);
         }
     }
 
@@ -179,9 +209,15 @@ impl Judge {
         self.counts[step]
     }
 
+    /// What was counted of messages at a step.
+    pub fn message_counts(&self, step: usize) -> CountsByTrigger {
+        self.messages.as_ref().map_or_else(CountsByTrigger::default, |messages| messages.counts(step))
+    }
+
     /// The first things that were wrong, in words.
-    pub fn complaints(&self) -> &[String] {
-        &self.complaints
+    pub fn complaints(&self) -> Vec<String> {
+        let messages = self.messages.iter().flat_map(|messages| &messages.complaints);
+        self.complaints.iter().chain(messages).cloned().collect()
     }
 }
 

@@ -35,6 +35,7 @@ pub mod body;
 mod engine;
 mod error;
 pub mod judge;
+pub mod messages;
 pub mod mix;
 pub mod model;
 mod options;
@@ -45,6 +46,7 @@ mod sender;
 pub mod stream;
 pub mod table;
 pub mod tally;
+pub mod triggers;
 
 pub use error::LoadError;
 pub use options::{LoadOptions, Secrets};
@@ -56,7 +58,7 @@ use judge::handle::{Gone, JudgeHandle};
 use receiver::LoadReceiver;
 use sender::{LaneSender, LoadTest, Schedule};
 use stream::Stream;
-use table::TableLine;
+use table::{LoadTriggerLine, TableLine};
 use tally::{LoadStage, RateStep};
 
 use crate::observe::hlog::IntervalLog;
@@ -85,14 +87,16 @@ struct Test {
 /// Runs a load test; `say` is told the table, as it grows. Gives whether all was right.
 pub async fn run(options: LoadOptions, secrets: Secrets, say: impl Fn(&str)) -> Result<bool, LoadError> {
     if let Some(folder) = &options.print_project {
-        project::print(folder).map_err(LoadError::write(folder))?;
+        project::print(folder, options.triggers.into()).map_err(LoadError::write(folder))?;
         return Ok(true);
     }
     let steps: Arc<[RateStep]> = options.rate.iter().map(|rate| RateStep::new(*rate)).collect();
     let base = (Instant::now(), SystemTime::now());
     let since = base.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let names = LaneNames { run: format!("l{}", since.as_millis()) };
+    let (has_regulars, triggers) = (options.triggers > 0, usize::from(options.triggers));
+    let names = LaneNames { run: format!("l{}", since.as_millis()), has_regulars };
     let judge = Judge::new(names.clone(), options.connections, options.late, steps.clone());
+    let judge = judge.with_triggers(triggers, base);
     let judge = JudgeHandle::open(judge).map_err(|error| LoadError::Own(format!("there is no thread: {error}")))?;
     let receiver =
         LoadReceiver::start(options.listen, secrets.webhook.clone(), options.lose_call, judge.clone()).await?;
@@ -105,7 +109,7 @@ pub async fn run(options: LoadOptions, secrets: Secrets, say: impl Fn(&str)) -> 
     test.try_out().await?;
 
     let hlog = test.options.hlog.clone();
-    let log = hlog.as_deref().map(|path| IntervalLog::of(path, tally::series(&test.load.steps)));
+    let log = hlog.as_deref().map(|path| IntervalLog::of(path, tally::series(&test.load.steps, triggers)));
     let log = log.transpose().map_err(LoadError::write(hlog.clone().unwrap_or_default()))?;
     let is_right = test.steps(&receiver, &say).await?;
     log.map_or(Ok(()), IntervalLog::stop).map_err(LoadError::write(hlog.unwrap_or_default()))?;
@@ -148,17 +152,18 @@ impl Test {
         for index in 0..self.load.steps.len() {
             let (line, back) = self.step(index, lanes).await?;
             lanes = back;
-            is_right &= line.counts.wrong() == 0
-                && line.unsent == 0
-                && line.failed_reads == 0
-                && line.is_within(self.options.p99_ms);
+            is_right &=
+                line.failed() == 0 && line.unsent == 0 && line.failed_reads == 0 && line.is_within(self.options.p99_ms);
             say(&table::line(&line));
         }
         // Until the short windows are over: what changes after the last fence would be compared with what is not yet told.
         tokio::time::sleep(Duration::from_millis(model::SHORT_WINDOW_MS) + BREATH).await;
         let is_settled = self.fence(self.options.drain).await?;
         let last = self.load.steps.len() - 1;
-        is_right &= is_settled && self.load.judge.close(last).await?.wrong() == 0;
+        is_right &= is_settled && {
+            let (changes, messages) = self.load.judge.close(last).await?;
+            changes.wrong() == 0 && messages.iter().all(|counts| counts.failed() == 0)
+        };
         let (comparison, complaints) = self.load.judge.compare().await?;
         say(&table::end(comparison, &complaints, receiver.calls()));
         Ok(is_right && comparison.different == 0)
@@ -166,7 +171,7 @@ impl Test {
 
     /// Runs a step, and waits for what it causes.
     async fn step(&mut self, index: usize, lanes: Vec<LaneSender>) -> Result<(TableLine, Vec<LaneSender>), LoadError> {
-        let LoadOptions { warm_up, duration, drain, .. } = self.options;
+        let LoadOptions { warm_up, duration, drain, triggers, .. } = self.options;
         let schedule = Schedule { step: index, start: Instant::now() + BREATH, warm_up, duration, drain };
         let mut running = JoinSet::new();
         lanes.into_iter().for_each(|lane| _ = running.spawn(lane.run(self.load.clone(), schedule)));
@@ -175,8 +180,12 @@ impl Test {
             back.push(lane.map_err(|error| LoadError::Own(format!("a sender: {error}")))??);
         }
         let took = schedule.start.elapsed().max(warm_up + duration);
+        if triggers > 0 {
+            // Until the last visit is over, so that its message is in the line of this step.
+            tokio::time::sleep(Duration::from_millis(triggers::VISIT_GAP_MS) + BREATH).await;
+        }
         self.fence(drain).await?;
-        let counts = self.load.judge.close(index).await?;
+        let (counts, of_messages) = self.load.judge.close(index).await?;
         let step = &self.load.steps[index];
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         let line = TableLine {
@@ -184,6 +193,7 @@ impl Test {
             achieved: count(&step.acknowledged) as f64 / took.as_secs_f64(),
             stages: LoadStage::ALL.map(|stage| step.histogram(stage)),
             counts,
+            messages: LoadTriggerLine::of(step, &of_messages, triggers.into()),
             refused: count(&step.refused),
             unsent: count(&step.unsent),
             failed_reads: count(&step.failed_reads),
@@ -193,7 +203,9 @@ impl Test {
 
     fn plot(&self, path: &Path) -> Result<(), LoadError> {
         let of = |step: &RateStep| {
-            LoadStage::ALL.map(|stage| (format!("{}@{}", stage.name(), step.rate), step.histogram(stage)))
+            let messages = (format!("{}@{}", tally::MESSAGES, step.rate), step.messages());
+            let stages = LoadStage::ALL.map(|stage| (format!("{}@{}", stage.name(), step.rate), step.histogram(stage)));
+            stages.into_iter().chain([messages])
         };
         let curves: Vec<_> = self.load.steps.iter().flat_map(of).collect();
         plot::draw(path, &curves)

@@ -9,6 +9,7 @@ use reqwest::Url;
 
 use super::mix::Mix;
 use super::stream::StreamShape;
+use super::triggers::LoadTrigger;
 use crate::project::Secret;
 
 /// Events of one call at most: the limit of `examples/load`.
@@ -47,6 +48,10 @@ pub struct LoadOptions {
     /// The share of logins that are on somebody else's device, which moves it.
     #[arg(long, value_name = "SHARE", default_value = "0.002", value_parser = |text: &str| number(text, 1.0))]
     pub moves: f64,
+    /// The number of triggers, up to 5, whose messages are verified, too. The engine has to run the project of `--print-project` with as
+    /// many.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=LoadTrigger::ALL.len() as i64))]
+    pub triggers: u8,
     /// Events per call.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=BATCH_MAX))]
     pub batch: u32,
@@ -65,7 +70,8 @@ pub struct LoadOptions {
     /// The time to wait for outstanding changes after a step, in seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
-    /// Exit with 1 if the 99th percentile from due to delivered is above this at any rate, in milliseconds.
+    /// Exit with 1 if the 99th percentile from due to delivered, of changes or of messages, is above this at any rate, in
+    /// milliseconds.
     #[arg(long, value_name = "MS")]
     pub p99_ms: Option<f64>,
     /// Append the latencies of each second to this file (HdrHistogram interval log, V2).
@@ -85,8 +91,8 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// What the stream is like.
     pub fn shape(&self) -> StreamShape {
-        let LoadOptions { seed, people, skew, mix, moves, connections, .. } = *self;
-        StreamShape { seed, people, skew, mix, moves, lanes: connections }
+        let LoadOptions { seed, people, skew, mix, moves, connections, triggers, .. } = *self;
+        StreamShape { seed, people, skew, mix, moves, lanes: connections, has_regulars: triggers > 0 }
     }
 }
 

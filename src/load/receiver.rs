@@ -1,4 +1,4 @@
-//! Where the webhook calls come in: checks the signature, and hands the changes to the judge with the time at which they came.
+//! Where the webhook calls come in: checks the signature, and hands changes and messages to the judge with the time at which they came.
 //!
 //! Not [`crate::receive`], which keeps the calls and everybody's state: at these rates that would be measured, too.
 
@@ -22,6 +22,7 @@ use super::error::LoadError;
 use super::judge::handle::JudgeHandle;
 use crate::egress::signature::{self, SIGNATURE, SignedCall};
 use crate::project::Secret;
+use crate::receive::event::{ReceivedEntry, TriggerMessage};
 use crate::receive::server::ReceivedChange;
 
 /// Bytes of one call at most: well above what the engine sends.
@@ -46,7 +47,10 @@ struct Calls {
 
 #[derive(Deserialize)]
 struct ChangesBody {
+    #[serde(default)]
     changes: Vec<ReceivedChange>,
+    #[serde(default)]
+    events: Vec<ReceivedEntry>,
 }
 
 impl LoadReceiver {
@@ -108,14 +112,17 @@ async fn receive(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Byte
         tracing::warn!("a call with a wrong signature: give this program the DELTAIC_WEBHOOK_SECRET of the engine");
         return (StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this call"));
     }
-    let changes = match serde_json::from_slice::<ChangesBody>(&body) {
-        Ok(body) => body.changes,
+    let ChangesBody { changes, events } = match serde_json::from_slice(&body) {
+        Ok(body) => body,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),
     };
+    // No events are asked for.
+    let message = |entry| if let ReceivedEntry::Message(message) = entry { Some(message) } else { None };
+    let messages: Vec<TriggerMessage> = events.into_iter().filter_map(message).collect();
     if !calls.is_repeated(call.id) {
         let number = calls.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if calls.lose_call != Some(number) {
-            calls.judge.received(changes, at);
+            calls.judge.received(changes, messages, at);
         }
     }
     (StatusCode::OK, String::new())

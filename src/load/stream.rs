@@ -5,6 +5,9 @@
 //! are the caller's, all else comes from the seed. The generator (PCG) and the distribution (Zipf) are libraries that keep
 //! their values stable.
 //!
+//! With triggers, every other person is a *regular*: has one device, says the user in every event, and never shares the device or the user with
+//! anybody. So it is known who they are from their first event on, and what a trigger has to tell of them. All else of the stream is the same.
+//!
 //! An event that links a user and a device is never within the same millisecond as another one that links either of them:
 //! whose device it is then, and which attribute is the last, would depend on hashes.
 
@@ -19,6 +22,16 @@ const DEVICES_PER_PERSON: u32 = 2;
 
 /// Where people live. `berliners` are those of the first.
 pub const CITIES: [&str; 5] = ["Berlin", "Köln", "Leipzig", "Mainz", "Ulm"];
+
+/// Whether a person is a regular, where there are any.
+pub fn is_regular(person: u32) -> bool {
+    person.is_multiple_of(2)
+}
+
+/// The device of a regular.
+pub fn device_of_regular(person: u32) -> u32 {
+    person * DEVICES_PER_PERSON
+}
 
 /// What a stream is like.
 #[derive(Clone, Debug)]
@@ -35,6 +48,8 @@ pub struct StreamShape {
     pub moves: f64,
     /// How many lanes there are.
     pub lanes: u32,
+    /// Whether there are regulars.
+    pub has_regulars: bool,
 }
 
 /// Something that somebody did.
@@ -83,6 +98,7 @@ pub struct Stream {
     mix: Mix,
     moves: f64,
     people: u32,
+    has_regulars: bool,
     number: u64,
     /// The time of the latest event.
     at_ms: u64,
@@ -98,9 +114,9 @@ impl Stream {
         let seed = u128::from(shape.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         let seed = seed ^ (u128::from(lane) + 1).wrapping_mul(0xd1b5_4a32_d192_ed03_2545_f491_4f6c_dd1d);
         let popularity = Zipf::new(f64::from(people), shape.skew).expect("the command line has checked the exponent");
-        let (mix, moves) = (shape.mix, shape.moves);
+        let StreamShape { mix, moves, has_regulars, .. } = *shape;
         let (random, linked) = (Pcg64Mcg::new(seed), Vec::new());
-        Stream { random, popularity, mix, moves, people, number: 0, at_ms: 0, linked }
+        Stream { random, popularity, mix, moves, people, has_regulars, number: 0, at_ms: 0, linked }
     }
 
     /// The next so many events, which happen evenly in the `over_ms` up to `until_ms`, but not before those that came
@@ -124,7 +140,7 @@ impl Stream {
         let person = (self.popularity.sample(&mut self.random) as u32).clamp(1, self.people) - 1;
         let own = person * DEVICES_PER_PERSON + self.random.random_range(0..DEVICES_PER_PERSON);
         let kind = self.mix.at(self.random.random_range(0..self.mix.whole()));
-        let (device, user, what) = match kind {
+        let (own, user, what) = match kind {
             ActionKind::Page => (own, None, LoadAction::Page),
             ActionKind::View => (own, None, LoadAction::View),
             ActionKind::Cart => (own, None, LoadAction::Cart),
@@ -142,7 +158,17 @@ impl Stream {
                 (own, Some(user), LoadAction::Login { email, city })
             }
         };
+        let regular = Some(person).filter(|person| self.has_regulars && is_regular(*person));
+        let (device, user) = match regular {
+            Some(regular) => (device_of_regular(regular), Some(regular)),
+            // Nobody logs in as a regular.
+            None if self.has_regulars => (own, user.map(|user| if is_regular(user) { person } else { user })),
+            None => (own, user),
+        };
         let (user, what) = match user {
+            // They are linked already. Only of two logins it matters which one is the last.
+            Some(_) if regular.is_some() && !matches!(what, LoadAction::Login { .. }) => (user, what),
+            Some(_) if regular.is_some() && self.linked.iter().any(|(_, on)| *on == device) => (user, LoadAction::Page),
             Some(user) if self.linked.iter().any(|(of, on)| *of == user || *on == device) => (None, LoadAction::Page),
             Some(user) => {
                 self.linked.push((user, device));

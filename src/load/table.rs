@@ -2,8 +2,9 @@
 
 use hdrhistogram::Histogram;
 
-use super::judge::{ChangeCounts, FinalComparison};
-use super::tally::LoadStage;
+use super::judge::{ChangeCounts, CountsByTrigger, FinalComparison, MessageCounts};
+use super::tally::{LoadStage, RateStep};
+use super::triggers::LoadTrigger;
 
 /// The percentiles that are shown, beside the maximum.
 pub const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
@@ -22,6 +23,8 @@ pub struct TableLine {
     pub stages: [Histogram<u64>; LoadStage::ALL.len()],
     /// What the judge counted.
     pub counts: ChangeCounts,
+    /// Of messages: all of them, then by trigger; nothing without triggers.
+    pub messages: Vec<LoadTriggerLine>,
     /// Answers 429 and 503.
     pub refused: u64,
     /// Events that could not be sent.
@@ -30,11 +33,39 @@ pub struct TableLine {
     pub failed_reads: u64,
 }
 
+/// What is shown of the messages of a trigger, or of all.
+#[derive(Clone, Debug)]
+pub struct LoadTriggerLine {
+    /// The trigger.
+    pub name: &'static str,
+    /// How long they took from when they were due.
+    pub latencies: Histogram<u64>,
+    /// What the judge counted.
+    pub counts: MessageCounts,
+}
+
+impl LoadTriggerLine {
+    /// The lines of a step with so many triggers.
+    pub fn of(step: &RateStep, counts: &CountsByTrigger, triggers: usize) -> Vec<LoadTriggerLine> {
+        let line = |name, latencies, counts| LoadTriggerLine { name, latencies, counts };
+        let all = || line("all", step.messages(), counts.iter().copied().fold(Default::default(), MessageCounts::and));
+        let each =
+            |trigger: LoadTrigger| line(trigger.name(), step.message_histogram(trigger), counts[trigger as usize]);
+        (triggers > 0).then(all).into_iter().chain(LoadTrigger::ALL.into_iter().take(triggers).map(each)).collect()
+    }
+}
+
 impl TableLine {
-    /// Whether the 99th percentile of what was delivered is at most this, if there is such a limit.
+    /// Whether the 99th percentiles of what was delivered, and of messages, are at most this, if there is such a limit.
     pub fn is_within(&self, p99_ms: Option<f64>) -> bool {
-        let p99 = self.stages[LoadStage::Delivered as usize].value_at_percentile(99.0);
-        p99_ms.is_none_or(|ms| p99 as f64 <= ms * NS_PER_MS)
+        let all = self.messages.first().map(|all| &all.latencies);
+        let mut of = [&self.stages[LoadStage::Delivered as usize]].into_iter().chain(all);
+        p99_ms.is_none_or(|ms| of.all(|of| of.value_at_percentile(99.0) as f64 <= ms * NS_PER_MS))
+    }
+
+    /// How many changes and messages were not as they should be.
+    pub fn failed(&self) -> u64 {
+        self.counts.wrong() + self.messages.first().map_or(0, |all| all.counts.failed())
     }
 }
 
@@ -73,7 +104,34 @@ pub fn line(line: &TableLine) -> String {
     if *failed_reads > 0 {
         text += &format!("        {failed_reads} reads failed\n");
     }
+    if !line.messages.is_empty() {
+        text += &format!(
+            "{:>16} │ {:>6} {:>6} {:>7} {:>7} │ {:>8} {:>8} {:>7} {:>5} {:>5} {:>4} {:>7}\n",
+            "due → webhook ms",
+            "p50",
+            "p99",
+            "p99.9",
+            "max",
+            "expected",
+            "received",
+            "missing",
+            "extra",
+            "wrong",
+            "late",
+            "unclear"
+        );
+    }
+    line.messages.iter().for_each(|messages| text += &message_line(messages));
     text
+}
+
+/// What came of a trigger.
+fn message_line(LoadTriggerLine { name, latencies: of, counts }: &LoadTriggerLine) -> String {
+    let MessageCounts { expected, received, missing, extra, wrong, late, unclear } = counts;
+    let latencies = latencies(of);
+    format!(
+        "{name:>16} │ {latencies} │ {expected:>8} {received:>8} {missing:>7} {extra:>5} {wrong:>5} {late:>4} {unclear:>7}\n"
+    )
 }
 
 /// The last lines: what the end came to.
@@ -122,6 +180,7 @@ mod tests {
             achieved: 999.7,
             stages: [some.clone(), none.clone(), some.clone()],
             counts,
+            messages: Vec::new(),
             refused: 0,
             unsent: 0,
             failed_reads: 0,
@@ -134,8 +193,13 @@ mod tests {
             stages: [some.clone(), some, none],
             ..few.clone()
         };
+        let counts = MessageCounts { expected: 70, received: 69, missing: 1, ..MessageCounts::default() };
+        let of = |name| LoadTriggerLine { name, latencies: many.stages[0].clone(), counts };
+        let with_messages = TableLine { messages: vec![of("all"), of("order")], ..few.clone() };
+        assert_eq!((few.failed(), with_messages.failed()), (3, 4));
         let comparison = FinalComparison { members: 5_012, different: 2 };
         let complaints = ["add keen user_id:r-0-1 as of 17 did not come".to_owned()];
         insta::assert_snapshot!([head(), line(&few), line(&many), end(comparison, &complaints, 77)].concat());
+        insta::assert_snapshot!(line(&with_messages));
     }
 }

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{ExpectedChange, FinalComparison, Judge, LaneJudge, LaneKey};
+use super::{ExpectedChange, FinalComparison, Judge, LaneJudge, LaneKey, MessageJudge};
 use crate::load::body::LaneIdentifier;
 use crate::load::model::{AUDIENCES, AudienceSet};
 
@@ -11,11 +11,15 @@ impl Judge {
     pub fn is_settled(&self, fence: usize) -> bool {
         let fence = format!("user_id:{}", self.names.fence(fence));
         let is_told = |lane: &LaneJudge| lane.open.iter().all(|key| lane.rows[key].expected.len().is_multiple_of(2));
-        self.fences.contains(&fence) && self.lanes.iter().all(is_told)
+        let are_told = self.messages.as_ref().is_none_or(MessageJudge::is_settled);
+        self.fences.contains(&fence) && are_told && self.lanes.iter().all(is_told)
     }
 
     /// What has not come by now is missing.
     pub fn close(&mut self) {
+        if let Some(messages) = &mut self.messages {
+            messages.close();
+        }
         for lane in 0..self.lanes.len() as u32 {
             let of = &mut self.lanes[lane as usize];
             let mut open: Vec<LaneKey> = of.open.drain().collect();

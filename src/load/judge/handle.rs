@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::{Acked, ChangeCounts, FinalComparison, Judge};
+use super::{Acked, ChangeCounts, CountsByTrigger, FinalComparison, Judge};
+use crate::receive::event::TriggerMessage;
 use crate::receive::server::ReceivedChange;
 
 /// What is handed over.
 enum Paper {
     Acked(Acked),
-    Received(Vec<ReceivedChange>, Instant),
+    Received(Vec<ReceivedChange>, Vec<TriggerMessage>, Instant),
     Settle { fence: usize, tick: u64, settled: oneshot::Sender<()> },
-    Close { step: usize, reply: oneshot::Sender<ChangeCounts> },
+    Close { step: usize, reply: oneshot::Sender<(ChangeCounts, CountsByTrigger)> },
     Compare(oneshot::Sender<(FinalComparison, Vec<String>)>),
 }
 
@@ -43,9 +44,9 @@ impl JudgeHandle {
         _ = self.0.send(Paper::Acked(acked));
     }
 
-    /// Changes came.
-    pub fn received(&self, changes: Vec<ReceivedChange>, at: Instant) {
-        _ = self.0.send(Paper::Received(changes, at));
+    /// A call came, with these.
+    pub fn received(&self, changes: Vec<ReceivedChange>, messages: Vec<TriggerMessage>, at: Instant) {
+        _ = self.0.send(Paper::Received(changes, messages, at));
     }
 
     /// Nothing more is sent, and the fence with this number has this tick: waits until it and all before it has come.
@@ -56,7 +57,7 @@ impl JudgeHandle {
     }
 
     /// What has not come by now is missing.
-    pub async fn close(&self, step: usize) -> Result<ChangeCounts, Gone> {
+    pub async fn close(&self, step: usize) -> Result<(ChangeCounts, CountsByTrigger), Gone> {
         let (reply, wait) = oneshot::channel();
         self.0.send(Paper::Close { step, reply }).map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
@@ -76,16 +77,19 @@ fn work(mut judge: Judge, papers: &Receiver<Paper>) {
         // Who asked is gone where a run was interrupted.
         match paper {
             Paper::Acked(acked) => judge.acked(acked),
-            Paper::Received(changes, at) => changes.iter().for_each(|change| judge.received(change, at)),
+            Paper::Received(changes, messages, at) => {
+                changes.iter().for_each(|change| judge.received(change, at));
+                messages.into_iter().for_each(|message| judge.told(message, at));
+            }
             Paper::Settle { fence, tick, settled } => {
                 judge.advance(tick);
                 waiting = Some((fence, settled));
             }
             Paper::Close { step, reply } => {
                 judge.close();
-                _ = reply.send(judge.counts(step));
+                _ = reply.send((judge.counts(step), judge.message_counts(step)));
             }
-            Paper::Compare(reply) => _ = reply.send((judge.compare(), judge.complaints().to_vec())),
+            Paper::Compare(reply) => _ = reply.send((judge.compare(), judge.complaints())),
         }
         if let Some((_, settled)) = waiting.take_if(|(fence, _)| judge.is_settled(*fence)) {
             _ = settled.send(());

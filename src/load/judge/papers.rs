@@ -47,6 +47,45 @@ pub struct ChangeCounts {
     pub late: u64,
 }
 
+/// How many messages of a trigger there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    /// The model expects them.
+    pub expected: u64,
+    /// They came.
+    pub received: u64,
+    /// They did not come.
+    pub missing: u64,
+    /// They came and were not expected, or twice.
+    pub extra: u64,
+    /// They came, but with something else in them.
+    pub wrong: u64,
+    /// They came, but too late.
+    pub late: u64,
+    /// Whether they have to come cannot be known.
+    pub unclear: u64,
+}
+
+impl MessageCounts {
+    /// Those of two triggers together.
+    pub fn and(self, other: Self) -> Self {
+        MessageCounts {
+            expected: self.expected + other.expected,
+            received: self.received + other.received,
+            missing: self.missing + other.missing,
+            extra: self.extra + other.extra,
+            wrong: self.wrong + other.wrong,
+            late: self.late + other.late,
+            unclear: self.unclear + other.unclear,
+        }
+    }
+
+    /// Messages that were not as they should be.
+    pub fn failed(&self) -> u64 {
+        self.missing + self.extra + self.wrong + self.late
+    }
+}
+
 impl ChangeCounts {
     /// Changes that were wrong.
     pub fn wrong(&self) -> u64 {

@@ -20,7 +20,7 @@ struct Court {
 impl Court {
     fn new() -> Self {
         let steps: Arc<[RateStep]> = Arc::new([RateStep::new(1_000)]);
-        let judge = Judge::new(LaneNames { run: "r".into() }, 1, Duration::from_secs(1), steps);
+        let judge = Judge::new(LaneNames { run: "r".into(), has_regulars: false }, 1, Duration::from_secs(1), steps);
         Court { judge, due: Instant::now() }
     }
 

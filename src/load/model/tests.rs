@@ -18,9 +18,10 @@ const START_MS: u64 = 1_767_225_600_000;
 type ModelRow = (String, String);
 
 /// A small stream, in batches that come `late_ms` after their last event.
-fn batches(seed: u64, span_ms: u64, late_ms: u64) -> Vec<(u64, Vec<LoadEvent>)> {
+fn batches(seed: u64, span_ms: u64, late_ms: u64, has_regulars: bool) -> Vec<(u64, Vec<LoadEvent>)> {
     let mix = "page=20,view=30,cart=10,purchase=20,login=20".parse().unwrap();
-    let mut stream = Stream::new(&StreamShape { seed, people: 20, skew: 0.8, mix, moves: 0.3, lanes: 1 }, 0);
+    let mut stream =
+        Stream::new(&StreamShape { seed, people: 20, skew: 0.8, mix, moves: 0.3, lanes: 1, has_regulars }, 0);
     (1..=60)
         .map(|number| (START_MS + number * span_ms, stream.batch(10, START_MS + number * span_ms, span_ms)))
         .map(|(at_ms, events)| (at_ms + late_ms, events))
@@ -65,8 +66,13 @@ fn follow(members: &mut BTreeSet<ModelRow>, transitions: Vec<Transition>, names:
 
 #[track_caller]
 fn check(seed: u64, span_ms: u64, late_ms: u64) {
-    let names = LaneNames { run: "r".into() };
-    let batches = batches(seed, span_ms, late_ms);
+    check_stream(seed, span_ms, late_ms, false);
+}
+
+#[track_caller]
+fn check_stream(seed: u64, span_ms: u64, late_ms: u64, has_regulars: bool) {
+    let names = LaneNames { run: "r".into(), has_regulars };
+    let batches = batches(seed, span_ms, late_ms, has_regulars);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("deltaic.toml"), PROJECT).unwrap();
     let mut lines = String::new();
@@ -108,6 +114,11 @@ fn the_key_of_identifiers_is_that_of_the_project() {
 #[test]
 fn a_minute_of_a_lane() {
     (1..4).for_each(|seed| check(seed, 1_000, 1));
+}
+
+#[test]
+fn a_minute_with_regulars() {
+    check_stream(7, 1_000, 1, true);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 
 fn shape() -> StreamShape {
     let mix = "page=55,view=25,cart=8,purchase=4,login=8".parse().unwrap();
-    StreamShape { seed: 7, people: 100, skew: 1.0, mix, moves: 0.1, lanes: 2 }
+    StreamShape { seed: 7, people: 100, skew: 1.0, mix, moves: 0.1, lanes: 2, has_regulars: false }
 }
 
 fn events(shape: &StreamShape, lane: u32, count: u32) -> Vec<LoadEvent> {
@@ -45,4 +45,35 @@ fn nothing_is_linked_twice_in_a_millisecond() {
         links += 1;
     }
     assert!(links > 100, "{links}");
+}
+
+#[test]
+fn regulars_are_alone_with_their_one_device() {
+    let shape = StreamShape { has_regulars: true, ..shape() };
+    let (mut of_regulars, mut moved) = (0, 0);
+    for event in Stream::new(&shape, 0).batch(20_000, 1_000_000, 1_000_000) {
+        let owner = event.device / DEVICES_PER_PERSON;
+        match event.user {
+            Some(user) if is_regular(user) => {
+                assert_eq!(event.device, device_of_regular(user), "{event:?}");
+                of_regulars += 1;
+            }
+            user => {
+                assert!(!is_regular(owner), "{event:?}");
+                moved += u32::from(user.is_some_and(|user| user != owner));
+            }
+        }
+    }
+    assert!(of_regulars > 5_000 && moved > 10, "{of_regulars} {moved}");
+}
+
+/// What people do, and when, is the same with regulars and without.
+#[test]
+fn regulars_do_what_is_done_without_them() {
+    let kinds = |has_regulars| {
+        let shape = StreamShape { has_regulars, ..shape() };
+        let events = Stream::new(&shape, 0).batch(5_000, 10_000_000, 10_000_000);
+        events.into_iter().map(|event| (event.at_ms, std::mem::discriminant(&event.what))).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(true), kinds(false));
 }
