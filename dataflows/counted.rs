@@ -43,6 +43,16 @@ pub enum Rounding {
     Exact,
 }
 
+impl Contribution {
+    /// What is kept, from when, and until when, where nothing competes: of an event that arrives at a tick.
+    pub fn stay(self, tick: Tick) -> (CountedFact, Tick, Option<Tick>) {
+        match self {
+            Contribution::Candidate(sample) => (CountedFact::Sample(sample), tick, None),
+            Contribution::Stay { kept, from, until } => (kept, from, until),
+        }
+    }
+}
+
 impl CountedFact {
     /// It as parts, each with its weight.
     pub fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {

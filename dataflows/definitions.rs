@@ -250,6 +250,14 @@ pub struct Field {
 }
 
 impl Field {
+    /// The name of the property that it is, where it is one and no part of one.
+    pub fn property(&self) -> Option<&str> {
+        match (self.root, self.path.as_slice()) {
+            (FieldRoot::Properties, [PathStep::Member(name)]) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether it is a list that has a value of each element of an array.
     pub fn is_column(&self) -> bool {
         self.path.contains(&PathStep::Each)

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::counted::{Contribution, CountedFact, Rounding};
+use crate::counted::Rounding;
 use crate::definitions::{Definitions, EndedSessions, Measure, MeasureId, MeasureShape, Period, Session};
 use crate::model::{Event, Part, SessionRun, Tick, Weight};
 
@@ -83,10 +83,7 @@ impl FoundEnded {
         // It arrives when it is due.
         let how = (Rounding::Exact, event.timestamp);
         definitions.count(measure, &event, how, |contribution| {
-            let (kept, from, until) = match contribution {
-                Contribution::Candidate(sample) => (CountedFact::Sample(sample), event.timestamp, None),
-                Contribution::Stay { kept, from, until } => (kept, from, until),
-            };
+            let (kept, from, until) = contribution.stay(event.timestamp);
             if from <= now && until.is_none_or(|until| now < until) {
                 self.counted.extend(kept.parts(id));
             }

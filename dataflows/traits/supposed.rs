@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::person::{Person, Phase, ProfilePast};
 use super::plan::{Node, NodeTarget, Plan, PlannedExpression};
-use crate::counted::{Contribution, CountedFact, Rounding};
-use crate::definitions::{Definitions, Field, FieldId, FieldRoot, MeasureId, MeasureShape, PathStep};
+use crate::counted::Rounding;
+use crate::definitions::{Definitions, Field, FieldId, MeasureId, MeasureShape};
 use crate::model::{Event, Firing, Part, Position, Tick, Value, Weight};
 
 /// Values of nodes, as they would be. Empty where nothing is supposed.
@@ -36,10 +36,7 @@ impl Person {
             let mut parts: Vec<(Part, Weight)> = Vec::new();
             for event in named {
                 definitions.count(measure, event, (Rounding::Exact, self.tick()), |contribution| {
-                    let (kept, from) = match contribution {
-                        Contribution::Candidate(sample) => (CountedFact::Sample(sample), self.tick()),
-                        Contribution::Stay { kept, from, .. } => (kept, from),
-                    };
+                    let (kept, from, _) = contribution.stay(self.tick());
                     if from <= self.tick() {
                         parts.extend(kept.parts(id));
                     }
@@ -126,13 +123,9 @@ impl Person {
 /// The event that a firing will be, of which it is known when it was decided.
 fn event_of(definitions: &Definitions, (decided, firing): &(Tick, Firing), position: Position) -> Event {
     let field = |(index, field): (usize, &Field)| {
-        let value = match (field.root, field.path.as_slice()) {
-            (FieldRoot::Properties, [PathStep::Member(name)]) => {
-                firing.payload.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-            }
-            _ => None,
-        };
-        Some((FieldId::new(index), value?))
+        let name = field.property()?;
+        let (_, value) = firing.payload.iter().find(|(known, _)| known == name)?;
+        Some((FieldId::new(index), value.clone()))
     };
     Event {
         timestamp: *decided,

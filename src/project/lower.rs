@@ -4,9 +4,9 @@
 //! aggregates are spelt, the same aggregate is one measure.
 
 use dataflows::definitions::{
-    ArrayRows, EndedSessions, EventFilter, EventTerm, Field, FieldId, FieldRoot, Forward, Measure, MeasureId,
-    MeasureShape, Occasion, PathStep, Period, PersonTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Session,
-    Trigger, TriggerRoutes, Window,
+    ArrayRows, EndedSessions, EventFilter, EventTerm, Field, FieldId, Forward, Measure, MeasureId, MeasureShape,
+    Occasion, Period, PersonTerm, RunningTerm, Sequence, SequenceEnd, SequenceStep, Session, Trigger, TriggerRoutes,
+    Window,
 };
 use dataflows::expression::Expression;
 use dataflows::model::{EventName, Value, ValueType};
@@ -175,11 +175,9 @@ impl Lowering<'_> {
             let session = sessions::ended_name(name).and_then(|session| self.sessions.get(session)?.clone());
             let Some(session) = session.filter(|_| all.iter().all(|known| known.name != *name)) else { continue };
             let asked: Vec<(&str, RunningTerm)> = session.asked().collect();
-            let term = |field: &Field| match (field.root, field.path.as_slice()) {
-                (FieldRoot::Properties, [PathStep::Member(member)]) => {
-                    asked.iter().find(|(name, _)| name == member).map(|(_, term)| *term)
-                }
-                _ => None,
+            let term = |field: &Field| {
+                let property = field.property()?;
+                asked.iter().find(|(name, _)| *name == property).map(|(_, term)| *term)
             };
             let fields = self.all_fields.iter().enumerate();
             let fields = fields.filter_map(|(index, field)| Some((FieldId::new(index), term(field)?))).collect();

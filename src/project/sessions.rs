@@ -277,12 +277,11 @@ impl TypedSession {
     pub(super) fn asked(&self) -> impl Iterator<Item = (&str, RunningTerm)> {
         let values = self.values.iter().zip(0..);
         let values = values.map(|(value, place)| (value.name.as_str(), RunningTerm::Value(place, value.asked)));
-        OWN.iter().map(|(name, _, term)| (*name, *term)).chain(values)
+        values.chain(OWN.iter().map(|(name, _, term)| (*name, *term)))
     }
 }
 
 /// What there is to ask of a session.
 pub(super) fn value_names(session: &TypedSession) -> Vec<&str> {
-    let own = OWN.iter().map(|(own, ..)| *own);
-    session.values.iter().map(|value| value.name.as_str()).chain(own).collect()
+    session.asked().map(|(name, _)| name).collect()
 }

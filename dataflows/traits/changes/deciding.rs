@@ -35,13 +35,12 @@ impl Follower {
         let is_in_log = |last| firings.iter().any(|fired| fired.span.last == last);
         self.person.under_way.end(id, self.tick, is_in_log, |row| give(row, -1));
         // Of two records that came at once the second one may be one too many.
-        for (place, fired) in firings.iter().enumerate().filter(|(_, fired)| fired.position.tick == self.tick) {
+        let tick = self.tick;
+        for (place, fired) in firings.iter().enumerate().filter(|(_, fired)| fired.position.tick == tick) {
             let before = &firings[..place];
             let leaves_room = trigger.leaves_room(&fired.span, fired.same.as_ref(), fired.decided, before);
             if !leaves_room || trigger.is_limited(fired.decided, before) {
-                let row = Derived::Refused(Box::new((id, fired.position)));
-                give(row.clone(), 1);
-                self.person.under_way.stand(id, row, None, (self.tick, self.tick.next()));
+                self.say(id, Derived::Refused(Box::new((id, fired.position))), give);
             }
         }
         let found = match &trigger.on {
@@ -133,8 +132,7 @@ impl Follower {
                 [false, false] => Vec::new(),
             };
             for row in rows.into_iter().map(|row| Derived::Crossing(Box::new(row))) {
-                give(row.clone(), 1);
-                self.person.under_way.stand(id, row, None, (self.tick, self.tick.next()));
+                self.say(id, row, give);
             }
         }
         let stands_until = self.person.under_way.earliest_end(id);
@@ -146,6 +144,12 @@ impl Follower {
         let holder = self.person.strongest_identifier(moment, plan, past)?;
         let span = Occurrence::at(self.tick).span;
         Some(Firing { trigger: id, holder, span, same: None, due: self.tick, to: Vec::new(), payload: Vec::new() })
+    }
+
+    /// Gives a row of a trigger that stands for this tick only.
+    fn say(&mut self, id: TriggerId, row: Derived, give: &mut impl FnMut(Derived, i64)) {
+        give(row.clone(), 1);
+        self.person.under_way.stand(id, row, None, (self.tick, self.tick.next()));
     }
 
     /// Whether there is the person, and in an audience. Everybody is in some before there is anything of them.
@@ -225,9 +229,7 @@ impl Follower {
         let firing = self.firing(id, occurrence, firings, plan, past)?;
         let trigger = &plan.definitions.triggers[id.index()];
         if trigger.is_limited(self.tick, firings) {
-            let row = Derived::Limited(Box::new((id, occurrence.span.last)));
-            give(row.clone(), 1);
-            self.person.under_way.stand(id, row, None, (self.tick, self.tick.next()));
+            self.say(id, Derived::Limited(Box::new((id, occurrence.span.last))), give);
             return None;
         }
         let late_at = occurrence.due.after_ms(trigger.max_lateness_ms);
